@@ -1,0 +1,1 @@
+"""Keras and Darknet models in, quantised and proven .tflite out."""

@@ -1,0 +1,1 @@
+"""The mind: what runs on the robot - models, perception, policies, guard, loop, recording, command line."""

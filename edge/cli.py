@@ -1,0 +1,91 @@
+"""`edgebot`: a static table of verbs, each imported only when it is called, so that help is instant."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """One verb: where its `main(argv) -> int` lives, the extra that it needs, one line of help."""
+
+    name: str
+    target: str
+    extra: str
+    help: str
+
+
+VERBS = (
+    Verb("demo", "train.commands.demo:main", "workstation", "the whole line in one seeded room, into runs/demo/"),
+    Verb("run", "edge.commands.run:main", "", "run a policy on the robot, or on a simulated one"),
+    Verb("drive", "edge.commands.drive:main", "", "drive by keyboard or gamepad, hold to drive"),
+    Verb("train", "train.commands.train:main", "workstation", "train a policy or a detector"),
+    Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
+    Verb("convert", "convert.commands.convert:main", "workstation", "a proven .tflite from a run or from Darknet files"),
+    Verb("detect", "edge.commands.detect:main", "", "find persons and things in photos, videos and cameras"),
+)
+
+
+def _help() -> str:
+    lines = [f"  {verb.name:<10}{verb.help}" for verb in VERBS]
+    return "\n".join(
+        [
+            "edgebot: train on a workstation, convert to TFLite, run on a Raspberry Pi robot or a simulated one.",
+            "",
+            "usage: edgebot VERB [...]        edgebot VERB --help teaches a verb, with an example",
+            "",
+            *lines,
+            "",
+            "first steps:",
+            "  edgebot demo                                  the whole line, on your laptop",
+            "  edgebot run --sim --policy light --seed 7     a simulated robot seeks the lamp",
+        ]
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code. Errors of the product are one sentence on stderr and code 2."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    verb = next((verb for verb in VERBS if verb.name == args[0]), None)
+    if verb is None:
+        near = difflib.get_close_matches(args[0], [verb.name for verb in VERBS], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`edgebot --help` lists the verbs"
+        return _fail(f"unknown verb {args[0]!r}; {hint}")
+    module, function = verb.target.split(":")
+    try:
+        call = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        if not verb.extra or error.name is None:
+            raise
+        return _fail(
+            f"`edgebot {verb.name}` needs {error.name.split('.')[0]}, which is not installed; "
+            f'pip install "edgebot[{verb.extra}]"'
+        )
+    try:
+        return int(call(args[1:]))
+    except _product_errors() as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _product_errors() -> tuple[type[Exception], ...]:
+    from edge.errors import EdgeError
+    from robot.errors import RobotError
+
+    return (RobotError, EdgeError)
+
+
+def _fail(sentence: str) -> int:
+    print(f"edgebot: {sentence}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

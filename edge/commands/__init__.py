@@ -1,0 +1,1 @@
+"""One module a verb; each has `main(argv) -> int` and is imported only when called."""

@@ -1,0 +1,168 @@
+"""What a `.tflite` file says of itself, in a zip appended to the flatbuffer.
+
+A flatbuffer is read from its start and a zip from its end, so one file is both: any interpreter loads
+it, and `unzip -p model.tflite manifest.json` prints the manifest (the way of TFLite Metadata).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ModelError
+from robot.files import write_atomically
+
+FORMAT = 1
+NAME = "manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Tensor(_Part):
+    """One tensor of the graph, as the interpreter must report it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int8", "uint8", "int32", "int16"]
+    scale: float = 0.0  # real = (stored - zero_point) * scale; 0 means not quantised
+    zero_point: int = 0
+
+
+class ImageInput(_Part):
+    """How a frame becomes the input: RGB pixels * scale + offset, after a resize."""
+
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    scale: float = 1 / 255
+    offset: float = 0.0
+    resize: Literal["stretch", "letterbox"] = "stretch"
+
+
+class DarknetHead(_Part):
+    """One raw Darknet `[yolo]` head, as output tensor `output` (NHWC, anchors x (5 + classes) channels)."""
+
+    output: int
+    anchors: tuple[tuple[float, float], ...]  # width, height in pixels of the network's input
+    scale_x_y: float = 1.0
+    new_coords: bool = False
+
+
+class DarknetDecode(_Part):
+    """Boxes from raw Darknet heads; score = objectness x class probability."""
+
+    kind: Literal["darknet"] = "darknet"
+    heads: tuple[DarknetHead, ...]
+    classes: int
+    nms_iou: float = 0.45
+
+
+class LightObservation(_Part):
+    """The observation of `edge.observation`, by name and version, and how often the policy decides."""
+
+    name: str
+    version: int
+    size: int
+    period_s: float
+
+
+class TwistActions(_Part):
+    """A discrete policy: the output's largest value chooses one of these (v m/s, omega rad/s)."""
+
+    kind: Literal["twist"] = "twist"
+    twists: tuple[tuple[float, float], ...]
+
+
+class Manifest(_Part):
+    """The whole manifest. `sha256` is of the flatbuffer's own bytes, without the zip."""
+
+    format: Annotated[int, Field(ge=1)] = FORMAT
+    kind: Literal["detector", "policy"]
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    image: ImageInput | None = None
+    decode: DarknetDecode | None = None
+    labels: tuple[str, ...] = ()
+    observation: LightObservation | None = None
+    actions: TwistActions | None = None
+    provenance: dict[str, Any] = {}  # source, settings, seed, versions, licence
+    parity: dict[str, Any] = {}  # the conversion's proof
+    sha256: str = ""
+
+
+def seal(flatbuffer: bytes, manifest: Manifest, extra: dict[str, str] | None = None) -> bytes:
+    """The bytes of a model file: flatbuffer, then a zip with the manifest and other text files."""
+    manifest = manifest.model_copy(update={"sha256": hashlib.sha256(flatbuffer).hexdigest()})
+    out = io.BytesIO(flatbuffer)
+    out.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(out, "a") as archive:
+        for name, text in {NAME: manifest.model_dump_json(indent=2), **(extra or {})}.items():
+            # A fixed date, so that equal models are equal files.
+            archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), text)
+    return out.getvalue()
+
+
+def save(path: str | Path, flatbuffer: bytes, manifest: Manifest, extra: dict[str, str] | None = None) -> None:
+    """Write a model file whole or not at all."""
+    write_atomically(Path(path), seal(flatbuffer, manifest, extra))
+
+
+def read(path: str | Path) -> tuple[bytes, Manifest]:
+    """The flatbuffer and the manifest of a model file, checked against each other.
+
+    Raises:
+        ModelError: missing, not a model, truncated, altered, without a manifest, or from a newer version.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"model {path} cannot be read ({error.strerror}); give the path of a .tflite file, "
+            "as `edgebot convert` writes it"
+        ) from None
+    if data[4:8] != b"TFL3":
+        raise ModelError(f"{path} is not a TFLite model (no TFL3 mark); make one with `edgebot convert`")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            text = archive.read(NAME)
+            start = min(info.header_offset for info in archive.infolist())
+    except (zipfile.BadZipFile, KeyError):
+        raise ModelError(
+            f"{path} has no manifest or is cut short ({len(data)} bytes); copy it again, or convert it with "
+            "`edgebot convert`"
+        ) from None
+    flatbuffer = data[:start]
+    manifest = _parse(text, path)
+    found = hashlib.sha256(flatbuffer).hexdigest()
+    if found != manifest.sha256:
+        raise ModelError(
+            f"{path} was altered: its sha256 is {found[:12]}, its manifest says {manifest.sha256[:12]}; "
+            "copy or convert it again"
+        )
+    return flatbuffer, manifest
+
+
+def _parse(text: bytes, path: Path) -> Manifest:
+    import json
+
+    try:
+        data = json.loads(text)
+        version = data.get("format")
+        if isinstance(version, int) and version > FORMAT:
+            raise ModelError(
+                f"{path} has a manifest of format {version}, this edgebot reads up to {FORMAT}; "
+                "update with `pip install -U edgebot`"
+            )
+        return Manifest.model_validate(data)
+    except (ValueError, AttributeError) as error:  # pydantic's ValidationError is a ValueError
+        detail = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in detail["loc"]) or NAME
+        raise ModelError(f"{path} has a damaged manifest ({where}: {detail['msg']}); convert it again") from None

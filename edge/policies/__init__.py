@@ -1,0 +1,1 @@
+"""From an observation to a wanted command: reactive and learned policies."""

@@ -1,0 +1,1 @@
+"""The body: configuration, sensors, motors, camera, and the simulated world."""

@@ -1,0 +1,252 @@
+"""`robot.toml`: what a robot is made of, validated once into frozen objects.
+
+Every number states its unit in its name. `load` turns any mistake into one `ConfigError` sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from robot.errors import ConfigError
+
+EXAMPLE = Path(__file__).with_name("example.toml")
+"""The documented example robot; `--sim` drives it where no other is named."""
+
+Metres = Annotated[float, Field(gt=0, le=100)]
+Degrees = Annotated[float, Field(ge=-180, le=180)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Pin = Annotated[int, Field(ge=0, le=27)]
+
+
+def _pulls_down_at_boot(pin: int) -> int:
+    if pin <= 8:
+        raise ValueError(
+            "a motor pin must be GPIO 9 to 27, since GPIO 0-8 pull up at boot and would start the motor"
+        )
+    return pin
+
+
+MotorPin = Annotated[Pin, AfterValidator(_pulls_down_at_boot)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Motor(_Part):
+    """One wheel's half of an H-bridge (L298N, DRV8833, TB6612): two direction pins, an enable pin."""
+
+    forward_pin: MotorPin
+    backward_pin: MotorPin
+    enable_pin: MotorPin | None = None
+
+
+class Drive(_Part):
+    """Two driven wheels: geometry, what the motors can do, and what they may do."""
+
+    track_m: Metres = 0.15
+    wheel_radius_m: Metres = 0.033
+    top_speed_mps: Metres = 0.5  # of a wheel's rim at duty 1, measured
+    max_v_mps: Metres = 0.4  # what commands are limited to
+    max_omega_radps: Annotated[float, Field(gt=0, le=20)] = 3.0
+    max_accel_mps2: Annotated[float, Field(gt=0, le=50)] = 2.0  # starts are ramped, stops are not
+    braking_mps2: Annotated[float, Field(gt=0, le=50)] = 1.5  # the body's own, measured
+    dead_band_duty: Annotated[float, Field(ge=0, lt=1)] = 0.08  # duties below it do not turn the wheel
+    lag_s: Annotated[float, Field(ge=0, le=2)] = 0.06  # time constant of the wheel's speed
+    gain_left: Annotated[float, Field(gt=0.2, lt=5)] = 1.0  # measured speed / commanded, calibration
+    gain_right: Annotated[float, Field(gt=0.2, lt=5)] = 1.0
+    command_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.2  # wheels to zero without a fresh command
+    pwm_hz: Annotated[int, Field(ge=20, le=20000)] = 200
+    stop: Literal["brake", "coast"] = "coast"
+    left: Motor
+    right: Motor
+
+
+class Range(_Part):
+    """An ultrasonic range sensor, HC-SR04 (datasheet: 2 cm to 4 m, 15 degree cone, 60 ms a cycle)."""
+
+    kind: Literal["hcsr04"] = "hcsr04"
+    trigger_pin: Pin
+    echo_pin: Pin
+    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.08  # where it sits, from the middle of the axle
+    min_m: Metres = 0.02
+    max_m: Metres = 4.0
+    half_cone_deg: Annotated[float, Field(gt=0, le=60)] = 15.0
+    rate_hz: Annotated[float, Field(gt=0, le=40)] = 15.0
+    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3
+
+
+class Light(_Part):
+    """Two light sensors, left and right: LDRs charging a capacitor, or on an MCP3008 converter."""
+
+    kind: Literal["ldr", "mcp3008"] = "ldr"
+    left: Annotated[int, Field(ge=0, le=27)]  # GPIO of the LDR, or channel of the MCP3008
+    right: Annotated[int, Field(ge=0, le=27)]
+    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.06
+    y_m: Annotated[float, Field(ge=0, le=1)] = 0.05  # left of the middle; the right one mirrors it
+    angle_deg: Annotated[float, Field(ge=0, le=90)] = 35.0  # outward from straight ahead
+    charge_time_limit_s: Annotated[float, Field(gt=0, le=1)] = 0.02
+    rate_hz: Annotated[float, Field(gt=0, le=200)] = 25.0
+    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3
+    dark: Fraction = 0.0  # raw values that become 0 and 1, calibration
+    bright: Fraction = 1.0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Light:
+        if self.bright <= self.dark:
+            raise ValueError(f"light.bright ({self.bright}) must be greater than light.dark ({self.dark})")
+        if self.kind == "mcp3008" and max(self.left, self.right) > 7:
+            raise ValueError("an MCP3008 has channels 0 to 7")
+        return self
+
+
+class Camera(_Part):
+    """A camera: where it looks from, and what it delivers."""
+
+    kind: Literal["picamera2", "usb", "file"] = "picamera2"
+    source: str = "0"  # usb: device number; file: a video or a folder of images
+    width_px: Annotated[int, Field(ge=32, le=4096)] = 640
+    height_px: Annotated[int, Field(ge=32, le=4096)] = 480
+    fps: Annotated[float, Field(gt=0, le=120)] = 10.0
+    horizontal_fov_deg: Annotated[float, Field(gt=10, lt=170)] = 66.0
+    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.05
+    height_m: Metres = 0.25  # of the lens above the floor
+    tilt_deg: Annotated[float, Field(ge=-60, le=60)] = 15.0  # up is positive
+    latency_s: Annotated[float, Field(ge=0, le=2)] = 0.1  # from exposure to detections, for simulation
+    stale_s: Annotated[float, Field(gt=0, le=5)] = 0.6
+
+
+class EmergencyStop(_Part):
+    """A normally-closed switch to ground: an open circuit means stop, a broken wire too."""
+
+    pin: Pin
+
+
+class Bumpers(_Part):
+    """Two bump switches to ground, left and right of the front."""
+
+    left_pin: Pin
+    right_pin: Pin
+
+
+class GuardLimits(_Part):
+    """What the guard keeps to; `edge.guard` tells how."""
+
+    stop_gap_m: Annotated[float, Field(ge=0, le=2)] = 0.12  # free way left before the sonar after braking
+    reaction_s: Annotated[float, Field(ge=0, le=1)] = 0.1  # command to wheels
+    turn_only_radps: Annotated[float, Field(gt=0, le=20)] = 2.0  # turning speed where forward is refused
+
+
+class RobotConfig(_Part):
+    """A whole robot. Attributes are frozen; a typo is an error."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)] = "robot"
+    radius_m: Metres = 0.11  # of the circle round the middle of the axle that holds the body
+    drive: Drive
+    range: Range
+    light: Light
+    camera: Camera | None = None
+    emergency_stop: EmergencyStop | None = None
+    bumpers: Bumpers | None = None
+    guard: GuardLimits = GuardLimits()
+
+    @model_validator(mode="after")
+    def _pins_once(self) -> RobotConfig:
+        owners: dict[int, str] = {}
+        for name, pin in self.pins().items():
+            if pin in owners:
+                raise ValueError(f"GPIO {pin} is given to both {owners[pin]} and {name}; each pin serves one part")
+            owners[pin] = name
+        return self
+
+    def pins(self) -> dict[str, int]:
+        """Every GPIO (BCM number) in use, by the dotted name of its key."""
+        pins: dict[str, int | None] = {
+            "drive.left.forward_pin": self.drive.left.forward_pin,
+            "drive.left.backward_pin": self.drive.left.backward_pin,
+            "drive.left.enable_pin": self.drive.left.enable_pin,
+            "drive.right.forward_pin": self.drive.right.forward_pin,
+            "drive.right.backward_pin": self.drive.right.backward_pin,
+            "drive.right.enable_pin": self.drive.right.enable_pin,
+            "range.trigger_pin": self.range.trigger_pin,
+            "range.echo_pin": self.range.echo_pin,
+        }
+        if self.light.kind == "ldr":
+            pins |= {"light.left": self.light.left, "light.right": self.light.right}
+        else:  # the Pi's SPI0
+            pins |= {"light (SPI MISO)": 9, "light (SPI MOSI)": 10, "light (SPI SCLK)": 11, "light (SPI CE0)": 8}
+        if self.emergency_stop:
+            pins["emergency_stop.pin"] = self.emergency_stop.pin
+        if self.bumpers:
+            pins |= {"bumpers.left_pin": self.bumpers.left_pin, "bumpers.right_pin": self.bumpers.right_pin}
+        return {name: pin for name, pin in pins.items() if pin is not None}
+
+
+def load(path: str | Path | None = None) -> RobotConfig:
+    """Read and validate a `robot.toml`; None means the example robot.
+
+    Raises:
+        ConfigError: the file is missing, not TOML, or does not describe a robot.
+    """
+    path = EXAMPLE if path is None else Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}); give the path of a "
+            f"robot.toml, such as a copy of {EXAMPLE}"
+        ) from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from None
+    return parse(data, str(path))
+
+
+def parse(data: dict[str, Any], source: str = "robot.toml") -> RobotConfig:
+    """Validate the tables of a `robot.toml`. Raises `ConfigError` for the first mistake."""
+    try:
+        return RobotConfig.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    # An unknown key is told first: a misspelt required key shows up as two errors, and the typo is the cause.
+    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first = errors[0]
+    path = [str(part) for part in first["loc"]]
+    where = ".".join(path) or "the file"
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {where!r}; {hint}"
+    if first["type"] == "missing":
+        return f"{where!r} is missing; add it (the example {EXAMPLE} shows how)"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if not path:
+        return message
+    shown = first["input"] if not isinstance(first["input"], float) or math.isfinite(first["input"]) else "not finite"
+    return f"{where!r} is {shown!r}: {message}"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    model: type[BaseModel] = RobotConfig
+    for part in path:
+        for candidate in _models_of(model.model_fields[part].annotation):
+            model = candidate
+    return list(model.model_fields)
+
+
+def _models_of(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type) and issubclass(arg, BaseModel)]

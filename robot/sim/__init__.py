@@ -1,0 +1,1 @@
+"""The simulated body: a batched 2-D world and its rendered camera."""

@@ -1,0 +1,1 @@
+"""Environments, reinforcement learning, the detector's training, evaluation, the demo."""
