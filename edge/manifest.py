@@ -10,7 +10,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,9 @@ from robot.files import write_atomically
 
 FORMAT = 1
 NAME = "manifest.json"
+
+Dtype = Literal["float32", "int8", "uint8", "int16", "int32", "int64", "bool"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
 
 
 class _Part(BaseModel):
@@ -30,7 +33,7 @@ class Tensor(_Part):
 
     name: str
     shape: tuple[int, ...]
-    dtype: Literal["float32", "int8", "uint8", "int32", "int16"]
+    dtype: Dtype
     scale: float = 0.0  # real = (stored - zero_point) * scale; 0 means not quantised
     zero_point: int = 0
 
@@ -134,7 +137,7 @@ def read(path: str | Path) -> tuple[bytes, Manifest]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             text = archive.read(NAME)
             start = min(info.header_offset for info in archive.infolist())
-    except (zipfile.BadZipFile, KeyError):
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError, ValueError):
         raise ModelError(
             f"{path} has no manifest or is cut short ({len(data)} bytes); copy it again, or convert it with "
             "`edgebot convert`"
