@@ -1,14 +1,19 @@
-"""The one way to the wheels: a core (pins, clock, deadline) and its in-process form.
+"""The one way to the wheels: a core (driver, clock, deadline) and its in-process form.
 
 The core knows nothing of bodies and policies. It applies a duty to each wheel until a stamp has
-passed, then zero. On a robot a process of its own will host the same core.
+passed, then zero. On a robot a process of its own will host the same core; so nothing here needs
+more than the standard library.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import Protocol
 
-from robot.types import Wheels
+from robot.clock import VirtualClock
+from robot.errors import RobotError
+from robot.types import STOP, Clock, Wheels
 
 
 class MotorDriver(Protocol):
@@ -35,3 +40,182 @@ class MotorPort(Protocol):
 
     def close(self) -> None:
         """Stop and give back the motors. Idempotent."""
+
+
+class MotorCore:
+    """Duties with a deadline, over any driver. Thread-safe, and safe to stop from a signal handler.
+
+    A command counts until its `valid_until`, and never longer than `hold_s` from its arrival, so that
+    a sender with a wrong clock cannot hold the wheels turning. Someone has to call `tick` at or after
+    `deadline`: the host of the core (a thread, a virtual clock's ticks, a daemon's event loop).
+    """
+
+    def __init__(self, driver: MotorDriver, clock: Clock, hold_s: float) -> None:
+        if not 0 < hold_s <= 10:
+            raise ValueError(f"hold_s is {hold_s!r}; it must be greater than 0 and at most 10 s")
+        self._driver = driver
+        self._clock = clock
+        self._hold_s = hold_s
+        # Re-entrant: a signal handler may call stop() while its own thread is inside apply().
+        self._lock = threading.RLock()
+        self._deadline = -math.inf
+        self._applied = STOP
+        self._at_zero = False  # zero was asked for and the driver obeyed
+        self._stops = 0
+        self._closed = False
+        self.stop()
+
+    @property
+    def applied(self) -> Wheels:
+        """The duties on the wheels now."""
+        return self._applied
+
+    @property
+    def deadline(self) -> float:
+        """When the wheels go to zero by themselves (the clock's seconds); +inf while they are at zero."""
+        return math.inf if self._at_zero else self._deadline
+
+    def apply(self, wheels: Wheels, valid_until: float) -> Wheels:
+        """Apply the duties (clipped to -1..1) until `valid_until`; expired means zero.
+
+        Returns:
+            What was applied.
+
+        Raises:
+            ValueError: a duty or the stamp is missing, malformed or not finite; the wheels are at zero.
+            RobotError: the port is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise RobotError("the motor port is closed; open the robot again to drive")
+            try:
+                left, right, until = _finite(wheels.left), _finite(wheels.right), _finite(valid_until)
+            except (AttributeError, TypeError, ValueError):
+                self.stop()
+                raise ValueError(
+                    f"{wheels!r} valid until {valid_until!r} is no command (two finite duties and a finite time); "
+                    "the wheels are stopped"
+                ) from None
+            now = self._clock.now()
+            deadline = min(until, now + self._hold_s)
+            if deadline <= now:
+                self.stop()
+                return STOP
+            wanted = Wheels(max(-1.0, min(1.0, left)), max(-1.0, min(1.0, right)))
+            stops = self._stops
+            self._at_zero, self._deadline = False, deadline
+            try:
+                self._driver.write(wanted)
+            except BaseException:
+                self.stop()
+                raise
+            if stops != self._stops:  # a signal handler stopped us in the midst of the write: its zero wins
+                self.stop()
+                return STOP
+            self._applied = wanted
+            return wanted
+
+    def tick(self, now: float | None = None) -> None:
+        """Go to zero where the deadline has passed; a zero that the driver refused is tried again. Never raises."""
+        with self._lock:
+            if self._at_zero or self._closed:
+                return
+            if not (self._clock.now() if now is None else now) < self._deadline:
+                self.stop()
+
+    def stop(self) -> None:
+        """Zero, now. Idempotent, never raises."""
+        with self._lock:
+            self._stops += 1
+            self._deadline = -math.inf
+            self._applied = STOP
+            if self._closed:
+                return
+            try:
+                self._driver.zero()
+                self._at_zero = True
+            except Exception:  # the wheels may still turn: tick() tries again
+                self._at_zero = False
+
+    def close(self) -> None:
+        """Stop and give back the motors. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self.stop()
+            self._closed = True
+            self._driver.close()
+
+
+class InProcessPort:
+    """The core in this process, with a watchdog: a loop that hangs loses the wheels at the deadline.
+
+    On a virtual clock the watchdog is a subscriber to its ticks; on any other it is a thread that
+    sleeps until the deadline. (A thread cannot run while another holds the GIL in foreign code, nor
+    when the whole process is stopped: for that the motors need a process of their own.)
+    """
+
+    def __init__(self, driver: MotorDriver, clock: Clock, hold_s: float) -> None:
+        self.core = MotorCore(driver, clock, hold_s)
+        self._clock = clock
+        self._wake = threading.Condition()
+        self._closing = False
+        self._dozing = False  # the watchdog waits for a notification, not for a time
+        self._thread: threading.Thread | None = None
+        if isinstance(clock, VirtualClock):
+            clock.subscribe(self.core.tick)
+        else:
+            self._thread = threading.Thread(target=self._watch, name="motor watchdog", daemon=True)
+            self._thread.start()
+
+    @property
+    def applied(self) -> Wheels:
+        """The duties on the wheels now."""
+        return self.core.applied
+
+    def apply(self, wheels: Wheels, valid_until: float) -> Wheels:
+        """See `MotorCore.apply`."""
+        applied = self.core.apply(wheels, valid_until)
+        if self._dozing:  # else it wakes at an earlier deadline, or is about to read the new one
+            with self._wake:
+                self._wake.notify()
+        return applied
+
+    def stop(self) -> None:
+        """See `MotorCore.stop`."""
+        self.core.stop()
+
+    def close(self) -> None:
+        """Stop, end the watchdog, give back the motors. Idempotent."""
+        self.core.stop()
+        if isinstance(self._clock, VirtualClock):
+            self._clock.unsubscribe(self.core.tick)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            with self._wake:
+                self._closing = True
+                self._wake.notify()
+            self._thread.join(timeout=1.0)
+        self.core.close()
+
+    def _watch(self) -> None:
+        while True:
+            with self._wake:
+                self._dozing = True  # before the deadline is read: apply() writes the deadline, then reads this
+                rest = self.core.deadline - self._clock.now()
+                self._dozing = rest == math.inf
+                if not self._closing and rest > 0:
+                    self._wake.wait(None if self._dozing else rest)
+                self._dozing = False
+                if self._closing:
+                    return
+            if self.core.deadline <= self._clock.now():
+                self.core.tick()
+                if self.core.deadline != math.inf:  # the driver refused to go to zero; do not spin
+                    with self._wake:
+                        self._wake.wait(0.01)
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):  # TypeError for what is no number at all
+        raise ValueError
+    return float(number)
