@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ModelError
 from robot.files import write_atomically
@@ -98,6 +98,21 @@ class Manifest(_Part):
     provenance: dict[str, Any] = {}  # source, settings, seed, versions, licence
     parity: dict[str, Any] = {}  # the conversion's proof
     sha256: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Manifest:
+        """A detector says how to feed it and read it, and its tensors fit that."""
+        if self.kind != "detector":
+            return self
+        if self.image is None or self.decode is None or len(self.inputs) != 1:
+            raise ValueError("a detector needs one input tensor, `image` and `decode`")
+        if len(self.labels) != self.decode.classes:
+            raise ValueError(f"{len(self.labels)} labels for {self.decode.classes} classes")
+        for head in self.decode.heads:
+            channels = len(head.anchors) * (5 + self.decode.classes)
+            if not 0 <= head.output < len(self.outputs) or self.outputs[head.output].shape[-1:] != (channels,):
+                raise ValueError(f"output {head.output} is no head of {channels} channels")
+        return self
 
 
 def seal(flatbuffer: bytes, manifest: Manifest, extra: dict[str, str] | None = None) -> bytes:

@@ -1,0 +1,89 @@
+"""A detector model at work: a frame in, detections out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from edge.interpreter import open_model
+from edge.perception.decode import DarknetDecoder
+from edge.perception.geometry import CameraGeometry
+from edge.perception.nms import nms
+from edge.perception.preprocess import Preprocessor
+from edge.types import Detection
+
+SHIPPED = Path(__file__).parent.parent / "models" / "person.tflite"
+"""The detector of persons that comes with the package."""
+
+
+class Detector:
+    """Find things on frames with one model.
+
+    Args:
+        path: a detector's `.tflite` file; None means the shipped detector of persons.
+        score: detections at or below it are not told; 0 < score < 1.
+        threads: for the interpreter.
+        geometry: gives persons a bearing and an apparent height; without it both stay None.
+
+    Raises:
+        ModelError: the file is no detector that can be used.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        score: float = 0.4,
+        threads: int = 1,
+        geometry: CameraGeometry | None = None,
+    ) -> None:
+        self.path = SHIPPED if path is None else Path(path)
+        self.interpreter, self.manifest = open_model(self.path, "detector", threads)
+        image, decode = self.manifest.image, self.manifest.decode
+        if image is None or decode is None or len(self.manifest.inputs) != 1:
+            raise ModelError(f"{self.path} does not say how to feed it and read it; convert it again")
+        self.labels = self.manifest.labels
+        self.geometry = geometry
+        self._iou = decode.nms_iou
+        self.preprocessor = Preprocessor(image, self.manifest.inputs[0])
+        self.decoder = DarknetDecoder(
+            decode, self.manifest.outputs, self.preprocessor.width, self.preprocessor.height, score
+        )
+        self._input = self.interpreter.input_view(0)
+        self._outputs = [self.interpreter.output_view(index) for index in self.decoder.outputs]
+
+    def detect(self, image: NDArray[np.uint8]) -> tuple[Detection, ...]:
+        """Detections on one frame (uint8 height x width x 3, RGB), best first.
+
+        Boxes are in pixels of `image` and may reach beyond its edges where the thing does.
+        """
+        boxes, scores, classes = self.boxes(image)
+        labels, geometry = self.labels, self.geometry
+        if geometry is None:
+            return tuple(
+                Detection(labels[index], score, (x, y, width, height))
+                for index, score, (x, y, width, height) in zip(
+                    classes.tolist(), scores.tolist(), boxes.tolist(), strict=True
+                )
+            )
+        rows, columns = image.shape[:2]
+        found = []
+        for index, score, (x, y, width, height) in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True):
+            box = (x, y, width, height)
+            person = labels[index] == "person"
+            bearing = geometry.bearing(box, columns, rows) if person else None
+            apparent = geometry.apparent_height(box, columns, rows) if person else None
+            found.append(Detection(labels[index], score, box, bearing, apparent))
+        return tuple(found)
+
+    def boxes(
+        self, image: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.floating], NDArray[np.float32], NDArray[np.intp]]:
+        """The same as arrays: boxes (N, 4) in pixels of `image`, scores (N,), classes (N,)."""
+        self.preprocessor.write(image, self._input)
+        self.interpreter.invoke()
+        found = self.decoder.decode([view() for view in self._outputs])
+        kept = nms(found.boxes, found.scores, found.classes, self._iou)
+        return self.preprocessor.to_frame(found.boxes[kept]), found.scores[kept], found.classes[kept]

@@ -1,0 +1,52 @@
+"""What a box in the image says about where the thing is: bearing, apparent height, distance on the floor."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from robot.config import Camera
+from robot.pinhole import Pinhole
+
+Box = tuple[float, float, float, float]
+
+
+class CameraGeometry:
+    """The camera of one robot; boxes are x, y, width, height in pixels of an image `columns` x `rows`.
+
+    An image of another size than the configured one is taken as the same view in other pixels. The formulas
+    are `robot.pinhole`'s, by which the simulated camera draws.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self._pinhole = lru_cache(maxsize=8)(lambda columns, rows: Pinhole.from_config(camera, columns, rows))
+
+    def bearing(self, box: Box, columns: int | None = None, rows: int | None = None) -> float:
+        """Angle of the box's middle seen from the lens: rad, left positive, in the robot's frame."""
+        x, y, width, height = box
+        return float(self._view(columns, rows).bearing([x + width / 2, y + height / 2]))
+
+    def apparent_height(self, box: Box, columns: int | None = None, rows: int | None = None) -> float:
+        """Angle between the top and the bottom edge of the box at its middle, rad."""
+        x, y, width, height = box
+        top, bottom = self._view(columns, rows).ray([[x + width / 2, y], [x + width / 2, y + height]])
+        return float(math.atan2(np.linalg.norm(np.cross(top, bottom)), float(top @ bottom)))
+
+    def floor_distance(self, box: Box, columns: int | None = None, rows: int | None = None) -> float | None:
+        """Metres along the floor from the lens to where the box stands.
+
+        None where the image does not tell: the box's bottom edge lies at or above the horizon, or it is cut by
+        the image's own bottom edge (within 1 % of its rows), so that the feet are not seen.
+        """
+        x, y, width, height = box
+        view = self._view(columns, rows)
+        if y + height >= 0.99 * view.height:
+            return None
+        distance = float(view.floor_distance([x + width / 2, y + height]))
+        return distance if math.isfinite(distance) else None
+
+    def _view(self, columns: int | None, rows: int | None) -> Pinhole:
+        return self._pinhole(columns or self.camera.width_px, rows or self.camera.height_px)
