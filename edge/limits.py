@@ -6,7 +6,7 @@ that a policy learns under the very rules that will hold it.
 
 from __future__ import annotations
 
-from math import copysign, isnan, sqrt
+from math import copysign, isfinite, isnan, sqrt
 from typing import Any, overload
 
 import numpy as np
@@ -28,7 +28,7 @@ def allowed_speed(range_m: float | Array | None, age_s: float | Array, config: R
     free is range - stop_gap. Solved for v, and at most `drive.max_v_mps`.
 
     Args:
-        range_m: metres along the sonar's axis; None or NaN, a missing echo, counts as an obstacle: 0.
+        range_m: metres along the sonar's axis; None, NaN or infinite, a missing echo, counts as an obstacle: 0.
         age_s: how long ago the reading was taken. NaN counts as an obstacle.
         config: the robot.
 
@@ -37,15 +37,19 @@ def allowed_speed(range_m: float | Array | None, age_s: float | Array, config: R
     """
     braking, top = config.drive.braking_mps2, config.drive.max_v_mps
     gap, reaction = config.guard.stop_gap_m, config.guard.reaction_s
+    delay: Any
+    free: Any
     if isinstance(range_m, np.ndarray):
         delay = reaction + np.maximum(age_s, 0.0)
         free = np.maximum(range_m - gap, 0.0)
         speed = braking * (np.sqrt(delay * delay + free * (2.0 / braking)) - delay)
-        # fmin and fmax pass over NaN, which is just what must not drive on: hence `where`.
-        return np.where(speed > 0.0, np.minimum(speed, top), 0.0).astype(range_m.dtype, copy=False)
-    if range_m is None or isnan(range_m) or isnan(age_s):
+        # Written so that NaN fails the comparison: fmin and fmax would pass over it and drive on.
+        clear = (speed > 0.0) & np.isfinite(range_m)
+        return np.where(clear, np.minimum(speed, top), 0.0).astype(range_m.dtype, copy=False)
+    age = float(age_s)
+    if range_m is None or not isfinite(range_m) or isnan(age):
         return 0.0
-    delay = reaction + max(age_s, 0.0)
+    delay = reaction + max(age, 0.0)
     free = max(range_m - gap, 0.0)
     return min(braking * (sqrt(delay * delay + free * (2.0 / braking)) - delay), top)
 

@@ -141,6 +141,9 @@ class GuardLimits(_Part):
     stop_gap_m: Annotated[float, Field(ge=0, le=2)] = 0.12  # free way left before the sonar after braking
     reaction_s: Annotated[float, Field(ge=0, le=1)] = 0.1  # command to wheels
     turn_only_radps: Annotated[float, Field(gt=0, le=20)] = 2.0  # turning speed where forward is refused
+    sense_stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3  # bumpers, switch, tilt, battery, wheel speeds
+    max_tilt_deg: Annotated[float, Field(gt=0, le=90)] = 30.0  # from upright, where a tilt sensor is fitted
+    min_battery_v: Annotated[float, Field(ge=0, le=60)] = 6.0  # two lithium cells nearly empty, where measured
 
 
 class RobotConfig(_Part):
