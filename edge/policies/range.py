@@ -1,0 +1,195 @@
+"""The range policy: find the nearest thing that stands free, go there, stop 0.25 m in front of it.
+
+It turns once about itself and listens (`edge.policies.scan` tells things from walls), turns to the nearest
+thing, sweeps to and fro to find its nearest point, drives there, sweeps again close by, and closes in.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+from enum import Enum
+
+from edge.policies.memory import wrap
+from edge.policies.scan import Scan
+from edge.policies.steering import Steering
+from edge.types import Observation
+from robot.config import RobotConfig
+from robot.types import Twist
+
+STILL = Twist(0.0, 0.0)
+
+
+class Phase(Enum):
+    """What the robot is about."""
+
+    SCAN = "scan"  # one whole turn
+    FACE = "face"  # turn to where the thing was heard
+    SWEEP = "sweep"  # to and fro across it
+    AIM = "aim"  # turn to its nearest point
+    DRIVE = "drive"  # there, until close by
+    CLOSE = "close"  # the last centimetres
+    DONE = "done"
+
+
+class RangePolicy:
+    """Scan, face, sweep, aim, drive, sweep, aim, close in, done; from any of them back when the thing is lost."""
+
+    name = "range"
+    needs_camera = False
+
+    GAP_M = 0.25
+    SCAN_RADPS = 1.3
+    SWEEP_RADPS = 0.8
+    SWEEP_RAD = 0.55  # to each side
+    NEAR_M = 0.42  # range at which the last sweep begins
+
+    def __init__(self, config: RobotConfig) -> None:
+        self._config = config
+        self._steering = Steering(config)
+        self.reset()
+
+    @property
+    def done(self) -> bool:
+        """Whether the policy has arrived and stands."""
+        return self.phase is Phase.DONE
+
+    def reset(self) -> None:
+        self._steering.reset()
+        self.phase = Phase.SCAN
+        self._scan = self._new_scan()
+        self._heading = 0.0  # of the thing, in the frame of the steering's whereabouts
+        self._expected = math.inf  # range at which it should be heard
+        self._corners: list[float] = []  # headings that a sweep has still to reach
+        self._recent: deque[float] = deque(maxlen=5)
+        self._since = 0.0  # when the phase began
+        self._close_by = False
+
+    def act(self, observation: Observation) -> Twist:
+        steering = self._steering
+        steering.observe(observation)
+        if steering.heard and steering.range is not None:
+            self._recent.append(steering.range)
+        if steering.heard and self.phase in (Phase.SCAN, Phase.SWEEP):
+            _, _, yaw = steering.here.at(observation.senses.range.stamp)
+            self._scan.add(yaw, steering.range)
+        match self.phase:
+            case Phase.SCAN:
+                return self._turn_about(observation.now)
+            case Phase.FACE:
+                return self._face(observation.now)
+            case Phase.SWEEP:
+                return self._sweep(observation.now)
+            case Phase.AIM:
+                return self._aim(observation.now)
+            case Phase.DRIVE:
+                return self._drive(observation.now)
+            case Phase.CLOSE:
+                return self._close(observation.now)
+        return STILL
+
+    def _new_scan(self) -> Scan:
+        return Scan(self._config.range.x_m, math.radians(self._config.range.half_cone_deg))
+
+    def _enter(self, phase: Phase, now: float) -> None:
+        self.phase, self._since = phase, now
+        self._recent.clear()
+        if phase in (Phase.SCAN, Phase.SWEEP):
+            self._scan = self._new_scan()
+        if phase is Phase.SCAN:
+            self._steering.here.turned = 0.0
+        if phase is Phase.SWEEP:
+            self._corners = [self._heading - self.SWEEP_RAD, self._heading + self.SWEEP_RAD]
+
+    def _turn_about(self, now: float) -> Twist:
+        if self._steering.here.turned < math.tau + 0.35:
+            return Twist(0.0, self.SCAN_RADPS)
+        things = self._scan.free_standing()
+        if things:
+            self._heading = things[0].heading
+            self._expected = things[0].distance - self._config.range.x_m
+            self._enter(Phase.FACE, now)
+        elif self._steering.here.turned > 2.5 * math.tau:
+            return self._wander(now)
+        return Twist(0.0, self.SCAN_RADPS)
+
+    def _wander(self, now: float) -> Twist:
+        """Nothing stands free as heard from here: go a little way and listen again."""
+        if self._steering.here.turned < 3 * math.tau:
+            return self._steering.towards(0.0, now, 0.2)
+        self._enter(Phase.SCAN, now)
+        return STILL
+
+    def _error(self) -> float:
+        return wrap(self._heading - self._steering.here.yaw)
+
+    def _face(self, now: float) -> Twist:
+        error = self._error()
+        if abs(error) < 0.05:
+            self._enter(Phase.SWEEP, now)
+        return _turn(error, 2.0)
+
+    def _sweep(self, now: float) -> Twist:
+        if self._corners:
+            error = self._corners[0] - self._steering.here.yaw
+            error = error if abs(error) < math.pi else wrap(error)
+            if abs(error) < 0.05:
+                del self._corners[0]
+            return Twist(0.0, math.copysign(self.SWEEP_RADPS, error))
+        found = self._scan.nearest(self._expected)
+        if found is None:
+            self._enter(Phase.SCAN, now)
+            return STILL
+        self._heading = found.heading
+        self._expected = found.distance - self._config.range.x_m
+        self._enter(Phase.AIM, now)
+        return STILL
+
+    def _aim(self, now: float) -> Twist:
+        error = self._error()
+        if abs(error) < 0.02 and abs(self._steering.here.omega) < 0.1:
+            self._close_by = self._expected <= self.NEAR_M + 0.05
+            self._enter(Phase.CLOSE if self._close_by else Phase.DRIVE, now)
+        return _turn(error, 1.5)
+
+    def _drive(self, now: float) -> Twist:
+        heard = self._steering.range
+        if heard is None:
+            if now - self._since > 3.0 and not self._recent:
+                self._enter(Phase.SWEEP, now)
+            return STILL
+        if self._recent and heard > self._expected + 0.2 and now - self._since > 0.3:
+            self._enter(Phase.SWEEP, now)  # it slid out of the cone
+            return STILL
+        if self._steering.heard:
+            self._expected = min(self._expected, heard)
+        if heard <= self.NEAR_M:
+            self._heading = self._steering.here.yaw
+            self._enter(Phase.SWEEP, now)
+            return STILL
+        return Twist(min(0.3, 0.05 + 0.9 * (heard - self.NEAR_M)), max(-0.5, min(0.5, 2.0 * self._error())))
+
+    def _close(self, now: float) -> Twist:
+        if not self._recent:
+            if now - self._since > 2.0:
+                self._enter(Phase.SWEEP, now)
+            return STILL
+        heard = statistics.median(list(self._recent)[-3:])
+        if heard > self._expected + 0.15:
+            self._expected = heard
+            self._enter(Phase.SWEEP, now)
+            return STILL
+        error = heard - self.GAP_M
+        still = abs(self._steering.here.v) < 0.01
+        if still and len(self._recent) >= 4 and abs(statistics.median(self._recent) - self.GAP_M) < 0.015:
+            self._enter(Phase.DONE, now)
+            return STILL
+        if abs(error) < 0.012:
+            return STILL
+        return Twist(max(-0.06, min(0.12, 1.0 * error + math.copysign(0.01, error))), 0.0)
+
+
+def _turn(error: float, limit: float) -> Twist:
+    """Turn on the spot by `error`, slowing down before it."""
+    return Twist(0.0, max(-limit, min(limit, 4.0 * error)))
