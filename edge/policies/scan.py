@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Found:
-    """A thing: `heading` (rad, frame of the scan) of its nearest point, `distance` (m) of it from the robot's middle."""
+    """A thing: `heading` (rad, frame of the scan) of its nearest point, `distance` (m) from the middle."""
 
     heading: float
     distance: float
