@@ -1,0 +1,41 @@
+# Everything from a fresh clone: `make demo` and `make test` make their own environment from a lock first.
+
+VENV ?= .venv
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && echo 4 || echo $$n)
+LOCK ?= locks/workstation-$(if $(filter Darwin,$(shell uname -s)),macos,linux).txt
+PYTHON ?=
+BIN = $(VENV)/bin
+
+.PHONY: help install demo test lint types import-rule locks clean
+
+help:
+	@echo "make demo         train, convert and run in simulation; the results go to runs/demo/"
+	@echo "make test         run all tests (PYTEST='-m \"not slow\"' leaves out the slow ones)"
+	@echo "make lint types   check the style and the types"
+	@echo "make locks        resolve the locks anew from pyproject.toml (needs uv)"
+	@echo "make clean        remove what was built, and $(VENV)"
+	@echo "Each makes $(VENV) first; a second call re-installs nothing. PYTHON=... names another Python (3.11 to 3.13)."
+
+install:
+	@python=$$(locks/find-python.sh "3.11 3.12 3.13" "$(PYTHON)") && locks/install.sh "$(VENV)" "$(LOCK)" "$$python"
+
+demo: install
+	@$(BIN)/edgebot demo
+
+test: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
+
+lint: install
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+
+import-rule: install
+	$(BIN)/python -m pytest -q tests/test_import_rule.py
+
+locks:
+	@python=$$(locks/find-python.sh "3.11 3.12 3.13" "$(PYTHON)") && "$$python" locks/update.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info $(VENV)
