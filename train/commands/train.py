@@ -1,0 +1,142 @@
+"""`edgebot train TASK --algo NAME`: a policy by reinforcement learning, or a detector."""
+
+from __future__ import annotations
+
+import train.threads  # noqa: F401  isort: skip  # before numpy and TensorFlow load
+
+import argparse
+import difflib
+import importlib
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from edge.errors import UsageError
+from train import tasks
+from train.runs import RunFolder, RunSettings, fresh_path, latest_path, versions
+from train.settings import describe, override, parse_pairs, split
+
+ALGORITHMS = {"ppo": "train.agents.ppo:PPO"}
+
+EXAMPLES = """\
+examples:
+  edgebot train light --algo ppo                     a policy that finds the lamp in hard rooms
+  edgebot train CartPole-v1 --algo ppo --seed 3      any Gymnasium id with a flat observation, discrete actions
+  edgebot train light --algo ppo --run runs/mine --resume
+  edgebot train light --algo ppo --set level=easy --set hidden=32,32
+  edgebot train detector                             the person detector, from rendered scenes
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "edgebot train", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("task", metavar="TASK", help="light, a Gymnasium id, or detector")
+    parser.add_argument("--algo", metavar="NAME", required=True, help="ppo")
+    parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it (0)")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/TASK-ALGO-SEED)")
+    parser.add_argument("--steps", type=int, metavar="N", help="environment steps; learning rates anneal over them")
+    parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings")
+    parser.add_argument("--settings", action="store_true", help="list every setting of TASK and --algo, and stop")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; 0, or 130 where Ctrl-C ended the training (the best policy is kept)."""
+    if argv and argv[0] in tasks.OTHER_TASKS:
+        module, _, attribute = tasks.OTHER_TASKS[argv[0]].partition(":")
+        return int(getattr(importlib.import_module(module), attribute)(argv[1:]))
+    args = _parser().parse_args(argv)
+    tasks.check_name(args.task)
+    if args.algo not in ALGORITHMS:
+        near = difflib.get_close_matches(args.algo, ALGORITHMS, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ALGORITHMS)}"
+        raise UsageError(f"unknown algorithm {args.algo!r}; {hint}")
+    for name in ("steps", "seed"):
+        value = getattr(args, name)
+        if value is not None and value < (name == "steps"):
+            raise UsageError(f"--{name} is {value}; expected {'a whole number above' if name == 'steps' else 'at least'} 0")
+    return _train(args)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from train.agents.ppo import PPOSettings
+
+    given = parse_pairs(args.set)
+    if args.settings:
+        task = tasks.make(args.task)
+        own = describe(task.settings)
+        print(f"{args.algo}:\n{describe(override(PPOSettings(), task.agent_settings))}\n{args.task}:\n{own}".rstrip(": \n"))
+        return 0
+    if args.resume:
+        run = _open(args, given)
+        task = tasks.make(args.task, run.settings.environment)
+        agent_settings = override(PPOSettings(), run.settings.agent)
+        steps = args.steps or run.settings.steps
+    else:
+        task = tasks.make(args.task)
+        agent_settings = override(PPOSettings(), task.agent_settings)
+        of_agent, of_task = split(given, agent_settings, task.settings)
+        agent_settings, task.settings = override(agent_settings, of_agent), override(task.settings, of_task)
+        seed, steps = args.seed or 0, args.steps or task.default_steps
+        path = args.run or fresh_path(args.task, args.algo, seed)
+        env = task.training(1)  # whatever is wrong with the task shows before a folder is made
+        env.close()
+        run = RunFolder.create(
+            path,
+            RunSettings(
+                args.task, args.algo, seed, steps, asdict(agent_settings), asdict(task.settings), task.manifest(), versions()
+            ),
+        )
+    return _learn(run, task, agent_settings, steps, args.resume)
+
+
+def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
+    run = RunFolder.open(args.run or latest_path(args.task, args.algo, args.seed or 0))
+    found = run.settings
+    for name, want, have in (("task", args.task, found.task), ("algo", args.algo, found.algo), ("seed", args.seed, found.seed)):
+        if want is not None and want != have:
+            raise UsageError(f"{run.path} is a run of {name} {have!r}, not {want!r}; resume it with what it was made with")
+    if given:
+        raise UsageError(f"--set {next(iter(given))}=... cannot change a run that resumes; begin a new one without --resume")
+    return run
+
+
+def _learn(run: RunFolder, task: tasks.Task, agent_settings: object, steps: int, resume: bool) -> int:
+    from train.agents.ppo import PPO, PPOSettings
+    from train.session import Session
+
+    assert isinstance(agent_settings, PPOSettings)
+    train.threads.one_thread()
+    console = Console(stderr=True)
+    started = time.perf_counter()
+    env = task.training(agent_settings.envs)
+    agent = PPO(env, agent_settings, run.settings.seed)
+    session = Session(run, agent, env, console)
+    if resume:
+        session.resume()
+        console.print(f"resuming {run.path} at {agent.steps:,} of {steps:,} steps")
+    interrupted = session.train(steps)
+    env.close()
+    console.print(f"{agent.steps:,} steps in {time.perf_counter() - started:.1f} s; run folder {run.path}")
+    if interrupted:
+        console.print(f"interrupted; the best policy is kept, and --run {run.path} --resume goes on from the last checkpoint")
+        return 130
+    session.choose(task.choosing)
+    result = session.evaluate(task.evaluation(task.evaluation_episodes, 0), task.evaluation_episodes).as_json()
+    told = f"return {result['return_mean']:.2f} +- {result['return_std']:.2f}"
+    if "success_rate" in result:
+        told = f"success {result['success_rate']:.1%} (95 % interval from {result['success_low']:.1%}), {told}"
+    console.print(f"greedy, {result['episodes']} unseen episodes: {told}")
+    if run.settings.manifest:
+        console.print(f"next: edgebot convert {run.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

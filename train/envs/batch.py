@@ -1,0 +1,49 @@
+"""The contract between learning algorithms and environments: N environments stepped as one.
+
+An environment whose episode ends is reset in the same step. `Step` therefore holds both ends of that
+seam: the last observation of the old episode and the first of the new one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step of N environments gave.
+
+    `state` is what the critic may see: the observation, or the simulator's truth beside it (it never
+    leaves the workstation). `final_state` is the one before resets; it equals `state` where no episode ended.
+    """
+
+    observation: Floats  # (N, observation_size), after resets
+    state: Floats  # (N, state_size), after resets
+    final_state: Floats  # (N, state_size), before resets
+    reward: Floats  # (N,)
+    terminated: Flags  # (N,) the task itself ended
+    truncated: Flags  # (N,) a time limit cut the episode
+    success: Flags | None = None  # (N,) meaningful where an episode ended; None: the task has no such thing
+
+
+class BatchEnv(Protocol):
+    """N environments with discrete actions. The same seed and actions give the same steps, bit for bit."""
+
+    n: int
+    observation_size: int
+    state_size: int
+    actions: int
+
+    def reset(self, seed: int) -> tuple[Floats, Floats]:
+        """Begin new episodes everywhere; all randomness from here on follows from `seed`."""
+
+    def step(self, actions: NDArray[Any]) -> Step: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,59 @@
+"""What a policy network's outputs mean: a distribution over actions.
+
+Each head has a NumPy side for acting and a TensorFlow side for learning. A continuous head needs the same
+four functions and nothing else in the algorithms.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+class Head(Protocol):
+    """A family of distributions over actions, parameterised by `size` network outputs."""
+
+    size: int
+
+    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
+        """One action per row of (N, size) and the log of its probability, (N,)."""
+
+    def mode(self, outputs: Floats) -> NDArray[Any]:
+        """The likeliest action per row: greedy acting."""
+
+    def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        """(N,) log probabilities, differentiable."""
+
+    def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
+        """(N,) nats, differentiable."""
+
+
+class Categorical:
+    """One of `size` actions; the outputs are logits."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+        # The Gumbel-max trick: argmax of logits plus Gumbel noise is a draw from the softmax.
+        exponential = rng.standard_exponential(outputs.shape, dtype=np.float32)
+        actions = (outputs - np.log(exponential)).argmax(1)
+        shifted = outputs - outputs.max(1, keepdims=True)
+        chosen = shifted[np.arange(len(actions)), actions]
+        return actions, chosen - np.log(np.exp(shifted).sum(1))
+
+    def mode(self, outputs: Floats) -> NDArray[np.int64]:
+        return outputs.argmax(1)
+
+    def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        # A one-hot product instead of a gather: its gradient is a product too, where gather's is a scatter.
+        return tf.reduce_sum(tf.nn.log_softmax(outputs) * tf.one_hot(actions, self.size), 1)
+
+    def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
+        log_p = tf.nn.log_softmax(outputs)
+        return -tf.reduce_sum(tf.exp(log_p) * log_p, 1)

@@ -1,0 +1,97 @@
+"""The course of a run: a row per iteration, the best so far, and the learning curve drawn from it."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot.files import write_atomically
+from train.agents.ppo import Iteration
+
+WINDOW = 100
+"""Episodes over which the running return and success are taken, or all of an iteration where those are more."""
+
+
+class History:
+    """Rows of numbers, one an iteration; the same run gives the same rows (no wall clock in them)."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.best: tuple[float, float] | None = None
+        self.episodes = 0
+        self._returns: deque[float] = deque(maxlen=WINDOW)
+        self._lengths: deque[int] = deque(maxlen=WINDOW)
+        self._successes: deque[bool] = deque(maxlen=WINDOW)
+
+    def add(self, iteration: Iteration) -> bool:
+        """Take note of an iteration; True where its running score is the best so far."""
+        self.episodes += len(iteration.returns)
+        row: dict[str, float] = {"steps": iteration.steps, "episodes": self.episodes}
+        for name, window, ended in (
+            ("return", self._returns, iteration.returns),
+            ("length", self._lengths, iteration.lengths),
+            ("success", self._successes, iteration.successes),
+        ):
+            window.extend(ended)  # type: ignore[attr-defined]
+            values = ended if len(ended) > len(window) else list(window)  # type: ignore[call-overload]
+            if values:
+                row[name] = float(np.mean(values))
+        row |= iteration.losses
+        self.rows.append(row)
+        # A handful of first episodes, the quick ones, says little.
+        if len(self._returns) < WINDOW // 2:
+            return False
+        score = (row.get("success", 0.0), row["return"])
+        if self.best is not None and score < self.best:
+            return False
+        self.best = score
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "best": self.best,
+            "episodes": self.episodes,
+            "windows": [list(self._returns), list(self._lengths), list(self._successes)],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> History:
+        history = cls()
+        history.rows, history.episodes = data["rows"], data["episodes"]
+        history.best = None if data["best"] is None else (data["best"][0], data["best"][1])
+        windows = (history._returns, history._lengths, history._successes)
+        for window, values in zip(windows, data["windows"], strict=True):
+            window.extend(values)  # type: ignore[attr-defined]
+        return history
+
+    def csv(self) -> str:
+        """All rows, as a table that a spreadsheet reads."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        lines = [",".join(names)]
+        lines += [",".join(f"{row[name]:.6g}" if name in row else "" for name in names) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+    def draw(self, path: Path, title: str) -> None:
+        """The learning curve: return, and success where the task knows it, over steps."""
+        from matplotlib.figure import Figure  # without pyplot: no windows, no global state
+
+        steps = [row["steps"] for row in self.rows]
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(steps, [row.get("return", np.nan) for row in self.rows], color="tab:blue")
+        axes.set(title=title, xlabel="environment steps")
+        axes.set_ylabel(f"return (mean of the last {WINDOW} episodes or more)", color="tab:blue")
+        axes.grid(alpha=0.3)
+        if any("success" in row for row in self.rows):
+            right = axes.twinx()
+            right.plot(steps, [row.get("success", np.nan) for row in self.rows], color="tab:green")
+            right.set_ylabel("success rate while exploring", color="tab:green")
+            right.set_ylim(0, 1.02)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=110)
+        write_atomically(path, out.getvalue())

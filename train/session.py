@@ -1,0 +1,139 @@
+"""One training run from start to end: progress, logs, checkpoints, interruption, final evaluation.
+
+What belongs to an algorithm is in `train.agents`; what any run needs is here, once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from edge.errors import UsageError
+from train.agents.ppo import PPO
+from train.envs.batch import BatchEnv
+from train.evaluation import Evaluation, evaluate
+from train.history import History
+from train.runs import RunFolder
+
+CHECKPOINTS = 12
+"""How often a run keeps a point to resume from."""
+
+Weights = list[NDArray[Any]]
+Batches = Iterable[tuple[BatchEnv, int]]
+
+
+class Session:
+    """Trains `agent` in `env`, as `run` says, and keeps what it finds in the run's folder."""
+
+    def __init__(self, run: RunFolder, agent: PPO, env: BatchEnv, console: Console) -> None:
+        self.run, self.agent, self.env, self.console = run, agent, env, console
+        self.history = History()
+        self.best: Weights = agent.actor.get_weights()
+        self._log = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+
+    def resume(self) -> None:
+        """Go back to the run's last checkpoint. Raises `UsageError` where it does not fit."""
+        arrays, meta = self.run.load_resume()
+        try:
+            self.best = [arrays[f"best_{i}"] for i in range(len(self.best))]
+            self.agent.load(arrays)
+            self.history = History.from_json(meta)
+        except (KeyError, ValueError, TypeError) as error:
+            raise UsageError(
+                f"the checkpoint in {self.run.path} does not fit its settings ({error}); train with another --run"
+            ) from None
+
+    def train(self, total_steps: int) -> bool:
+        """Learn until `total_steps`; True where Ctrl-C ended it before. Either way the best policy is kept."""
+        per_iteration = self.env.n * self.agent.settings.horizon
+        every = max(1, math.ceil(total_steps / per_iteration / CHECKPOINTS)) * per_iteration
+        interrupted = False
+        with self._progress() as progress:
+            bar = progress.add_task("train", total=total_steps, completed=self.agent.steps, told="")
+            before, steps_before = time.perf_counter(), self.agent.steps
+            try:
+                for iteration in self.agent.learn(self.env, total_steps):
+                    if self.history.add(iteration):
+                        self.best = self.agent.actor.get_weights()
+                    now = time.perf_counter()
+                    rate = (iteration.steps - steps_before) / (now - before)
+                    before, steps_before = now, iteration.steps
+                    self._tell(progress, bar, rate)
+                    if iteration.steps % every == 0 or iteration.steps >= total_steps:
+                        self._checkpoint()
+            except KeyboardInterrupt:
+                interrupted = True
+        self._keep(interrupted)
+        return interrupted
+
+    def choose(self, choosing: Callable[[], tuple[BatchEnv, int]]) -> None:
+        """Keep the better of the last policy and the best while exploring, by greedy episodes of training's own kind."""
+        last = self.agent.actor.get_weights()
+        if all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
+            return
+        scores = []
+        for weights in (last, self.best):
+            self.agent.set_policy(weights)
+            scores.append(evaluate(self.agent.greedy, [choosing()]).score)
+        self.best = last if scores[0] >= scores[1] else self.best
+        self.agent.set_policy(self.best)
+        self._keep(False)
+
+    def evaluate(self, batches: Batches, episodes: int) -> Evaluation:
+        """Greedy evaluation of the policy that was kept, written beside it."""
+        self.agent.set_policy(self.best)
+        with self._progress(evaluation=True) as progress:
+            bar = progress.add_task("evaluate", total=episodes, told="greedy, unseen episodes")
+            result = evaluate(self.agent.greedy, batches, lambda done: progress.update(bar, completed=done))
+        self.run.write_text("evaluation.json", json.dumps(result.as_json(), indent=2))
+        return result
+
+    def _checkpoint(self) -> None:
+        arrays = self.agent.state() | {f"best_{i}": weights for i, weights in enumerate(self.best)}
+        self.run.save_resume(arrays, self.history.as_json())
+        self._keep(False)
+        self.agent.restart()
+
+    def _keep(self, interrupted: bool) -> None:
+        """Write the best policy and the curve; after an interruption the last weights are not lost time either."""
+        if not self.history.rows:
+            return
+        last = self.agent.actor.get_weights()
+        # With too few episodes to tell, the last policy is the best one known.
+        self.agent.actor.set_weights(self.best if self.history.best is not None else last)
+        self.run.save_policy(self.agent.actor)
+        self.agent.actor.set_weights(last)
+        self.run.write_text("progress.csv", self.history.csv())
+        settings = self.run.settings
+        title = f"{settings.task}, {settings.algo}, seed {settings.seed}" + (", interrupted" if interrupted else "")
+        self.history.draw(self.run.path / "curve.png", title)
+        self._log.flush()
+
+    def _tell(self, progress: Progress, bar: Any, rate: float) -> None:
+        row = self.history.rows[-1]
+        told = f"return {row['return']:.2f}  " if "return" in row else ""
+        if "success" in row:
+            told += f"success {row['success']:.1%}  "
+        progress.update(bar, completed=row["steps"], told=f"{told}{rate:,.0f} steps/s")
+        with self._log.as_default(step=int(row["steps"])):
+            for name, value in row.items():
+                if name != "steps":
+                    group = "episode" if name in ("return", "length", "success", "episodes") else "loss"
+                    tf.summary.scalar(f"{group}/{name}", value)
+            tf.summary.scalar("speed/steps_per_second", rate)
+
+    def _progress(self, evaluation: bool = False) -> Progress:
+        return Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(),
+            TextColumn("{task.fields[told]}"), TimeRemainingColumn(), TextColumn("left"),
+            console=self.console, speed_estimate_period=10.0,
+        )  # fmt: skip

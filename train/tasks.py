@@ -1,0 +1,107 @@
+"""What can be learnt: a name, its settings, and the environments for training, choosing and evaluation.
+
+A robot task is listed in `ROBOT_TASKS`; any other name is taken as a Gymnasium id.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from edge.errors import UsageError
+from train.envs.batch import BatchEnv
+from train.envs.gym_batch import GymBatch
+
+ROBOT_TASKS = {"light": "train.envs.light:LightTask"}
+OTHER_TASKS = {"detector": "train.detector.train:main"}
+EVALUATION_SEEDS = 1_000_000
+"""Seeds from here on are for evaluation; training and choosing stay below."""
+
+
+class Task(Protocol):
+    """One task with its settings."""
+
+    name: str
+    settings: Any
+    """A frozen dataclass of `train.settings.setting` fields."""
+    agent_settings: dict[str, Any]
+    """Where this task wants other hyper-parameters than an algorithm's defaults."""
+    default_steps: int
+    evaluation_episodes: int
+
+    def training(self, n: int) -> BatchEnv:
+        """`n` environments to learn in."""
+
+    def choosing(self) -> tuple[BatchEnv, int]:
+        """Environments of training's own kind, to choose among policies, and the seed to reset them with."""
+
+    def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
+        """Environments that training never sees, one for each episode, with the seeds to reset them with."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest of a converted policy says of observation and actions; {} where no robot runs it."""
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """A Gymnasium id has no settings of ours."""
+
+
+class GymTask:
+    """Any registered Gymnasium environment with a flat Box observation and discrete actions."""
+
+    default_steps = 100_000
+    evaluation_episodes = 100
+    agent_settings: dict[str, Any] = {}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.settings = NoSettings()
+
+    def training(self, n: int) -> BatchEnv:
+        return GymBatch(self.name, n)
+
+    def choosing(self) -> tuple[BatchEnv, int]:
+        return GymBatch(self.name, 20), EVALUATION_SEEDS - 1
+
+    def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
+        size = 64
+        for first in range(0, episodes, size):
+            yield GymBatch(self.name, min(size, episodes - first)), EVALUATION_SEEDS + seed * 10_000 + first
+
+    def manifest(self) -> dict[str, Any]:
+        return {}
+
+
+def make(name: str, settings: dict[str, Any] | None = None) -> Task:
+    """The task called `name`, with `settings` over its defaults. Raises `UsageError` for an unknown one."""
+    from train.settings import override
+
+    if name in ROBOT_TASKS:
+        module, _, attribute = ROBOT_TASKS[name].partition(":")
+        of: Callable[..., Task] = getattr(importlib.import_module(module), attribute)
+        task = of()
+    else:
+        check_name(name)
+        task = GymTask(name)
+    if settings:
+        task.settings = override(task.settings, settings)
+    return task
+
+
+def check_name(name: str) -> None:
+    """Raises `UsageError`, naming the nearest known task, where `name` is neither a robot task nor a Gymnasium id."""
+    import difflib
+
+    import gymnasium
+
+    if name in ROBOT_TASKS or name in OTHER_TASKS or name in gymnasium.registry:
+        return
+    if ":" in name or "/" in name:  # "module:Name-v0" brings its own registration; gymnasium.make tells
+        return
+    names = [*ROBOT_TASKS, *OTHER_TASKS, *gymnasium.registry]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else "give light, detector, or a Gymnasium id such as CartPole-v1"
+    raise UsageError(f"unknown task {name!r}; {hint}")
