@@ -64,9 +64,7 @@ def wheels_from_twist(drive: Drive, twist: Twist) -> Wheels:
     over = max(abs(left) / (top * drive.gain_left), abs(right) / (top * drive.gain_right))
     if over > 1.0:
         left, right = left / over, right / over
-    return saturate(
-        Wheels(duty_of_speed(drive, left, drive.gain_left), duty_of_speed(drive, right, drive.gain_right))
-    )
+    return saturate(Wheels(duty_of_speed(drive, left, drive.gain_left), duty_of_speed(drive, right, drive.gain_right)))
 
 
 def twist_from_wheels(drive: Drive, wheels: Wheels) -> Twist:
@@ -102,9 +100,7 @@ def speed_of_duty_batch(drive: Drive, duty: NDArray[Any], gain: NDArray[Any] | f
     return np.copysign(over / (1.0 - drive.dead_band_duty) * drive.top_speed_mps * gain, duty)
 
 
-def wheels_from_twist_batch(
-    drive: Drive, v: NDArray[Any], omega: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def wheels_from_twist_batch(drive: Drive, v: NDArray[Any], omega: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """`wheels_from_twist` for N robots: v, omega (N,) -> duties left, right (N,), in the dtype given."""
     import numpy as np
 
@@ -120,9 +116,7 @@ def wheels_from_twist_batch(
     return left / over, right / over
 
 
-def twist_from_wheels_batch(
-    drive: Drive, left: NDArray[Any], right: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def twist_from_wheels_batch(drive: Drive, left: NDArray[Any], right: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """`twist_from_wheels` for N robots: duties (N,) -> v, omega (N,)."""
     slow = speed_of_duty_batch(drive, left, drive.gain_left)
     fast = speed_of_duty_batch(drive, right, drive.gain_right)

@@ -23,7 +23,7 @@ class MotorDriver(Protocol):
         """Apply the duties, each within -1..1."""
 
     def zero(self) -> None:
-        """Both wheels off, by the shortest way. Never raises."""
+        """Both wheels off, by the shortest way. A failure is raised after every pin was tried: it is tried again."""
 
     def close(self) -> None:
         """Give back the pins; the wheels are at zero before."""
@@ -33,7 +33,7 @@ class MotorPort(Protocol):
     """What a body drives through, in this process or in another."""
 
     def apply(self, wheels: Wheels, valid_until: float) -> Wheels:
-        """Apply until `valid_until` (the clock's seconds); returns what was applied. Not finite: zero, then ValueError."""
+        """Apply until `valid_until` (the clock's seconds); returns what was applied. Not finite: ValueError, at zero."""
 
     def stop(self) -> None:
         """Zero, now. Idempotent, never raises."""

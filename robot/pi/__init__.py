@@ -1,1 +1,1 @@
-"""The real body: gpiozero on a Raspberry Pi, picamera2 and OpenCV cameras."""
+"""The body on a Raspberry Pi: gpiozero for the pins, picamera2 and OpenCV for frames. Imported lazily."""

@@ -239,6 +239,8 @@ def test_wall_clock_watchdog_leaves_a_living_loop_alone():
 
 
 def test_the_core_needs_the_standard_library_only():
-    code = "import sys, robot.motor_port; print([m for m in ('numpy', 'pydantic', 'cv2', 'gpiozero') if m in sys.modules])"
+    code = (
+        "import sys, robot.motor_port; print([m for m in ('numpy', 'pydantic', 'cv2', 'gpiozero') if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

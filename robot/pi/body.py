@@ -1,0 +1,173 @@
+"""The body of a real robot: pins, samplers, camera, and the motor port between `drive` and the wheels."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from robot.clock import VirtualClock
+from robot.config import RobotConfig
+from robot.errors import RobotError
+from robot.kinematics import saturate, wheels_from_twist
+from robot.motor_port import InProcessPort, MotorPort
+from robot.pi import gpio
+from robot.pi.camera import open_camera
+from robot.pi.hbridge import HBridge
+from robot.pi.light import open_light
+from robot.pi.pace import Pace, VirtualPace, WallPace
+from robot.pi.sampler import Sampler
+from robot.pi.sonar import HcSr04
+from robot.pi.switches import Switch
+from robot.types import Clock, Command, Reading, Senses, Twist, Wheels
+
+if TYPE_CHECKING:
+    from gpiozero.pins import Factory
+
+    from robot.pi.frames import FrameSource
+
+
+class _Part(Protocol):
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=_Part)
+
+
+class PiBody:
+    """A robot on a Raspberry Pi; also the same drivers on virtual pins (`robot.pi.virtual`).
+
+    Args:
+        config: what the robot is made of.
+        clock: the wall clock, or a virtual one for virtual pins.
+        camera: False leaves a configured camera closed.
+        factory: gpiozero pins to use; None opens those of this machine.
+        frames: a source of frames to use and to close; None opens the configured camera.
+
+    Raises:
+        RobotError: a library, a pin or the camera is missing. Whatever was opened before is closed, wheels first.
+    """
+
+    def __init__(
+        self,
+        config: RobotConfig,
+        clock: Clock,
+        *,
+        camera: bool = True,
+        factory: Factory | None = None,
+        frames: FrameSource | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self._frames = frames
+        self._port: MotorPort | None = None
+        self._samplers: list[Sampler[Any]] = []
+        self._parts: list[_Part] = []
+        self._stop_switch: Switch | None = None
+        self._left_bumper: Switch | None = None
+        self._right_bumper: Switch | None = None
+        self._closed = False
+        pace: Pace = VirtualPace() if isinstance(clock, VirtualClock) else WallPace()
+        try:
+            factory = gpio.open_factory() if factory is None else factory
+            drive = config.drive
+            self._port = InProcessPort(HBridge(drive, factory), clock, drive.command_timeout_s)
+            self._open_senses(factory, pace)
+            if self._frames is None and camera and config.camera is not None:
+                self._frames = open_camera(config.camera, clock)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_senses(self, factory: Factory, pace: Pace) -> None:
+        config, clock = self.config, self.clock
+        stop, bumpers = config.emergency_stop, config.bumpers
+        if stop is not None:
+            self._stop_switch = self._keep(Switch(factory, stop.pin, "emergency_stop.pin", normally_closed=True))
+        if bumpers is not None:
+            self._left_bumper = self._keep(Switch(factory, bumpers.left_pin, "bumpers.left_pin", normally_closed=False))
+            self._right_bumper = self._keep(
+                Switch(factory, bumpers.right_pin, "bumpers.right_pin", normally_closed=False)
+            )
+        sonar = self._keep(HcSr04(config.range, factory, pace))
+        light = self._keep(open_light(config.light, factory, pace))
+
+        def take_range(stamp: float) -> Reading:
+            return Reading(sonar.read(), stamp)
+
+        def no_range(stamp: float) -> Reading:
+            return Reading(None, stamp)
+
+        def take_light(stamp: float) -> tuple[Reading, Reading]:
+            left, right = light.read()
+            return Reading(left, stamp), Reading(right, stamp)
+
+        def no_light(stamp: float) -> tuple[Reading, Reading]:
+            return Reading(None, stamp), Reading(None, stamp)
+
+        # The samplers come last, so that none runs when a pin fails.
+        self._range = Sampler("sonar", take_range, no_range, config.range.rate_hz, clock)
+        self._samplers.append(self._range)
+        self._light = Sampler("light", take_light, no_light, config.light.rate_hz, clock)
+        self._samplers.append(self._light)
+
+    def sense(self) -> Senses:
+        """The newest sample of every sense. Never blocks. Raises `RobotError` after `close`."""
+        if self._closed:
+            raise RobotError("the robot is closed; open it again to sense")
+        now = self.clock.now()
+        left, right = self._light.newest
+        stop, bump_left, bump_right = self._stop_switch, self._left_bumper, self._right_bumper
+        return Senses(
+            stamp=now,
+            light_left=left,
+            light_right=right,
+            range=self._range.newest,
+            frame=self._frames.newest() if self._frames is not None else None,
+            bump_left=bump_left.read(now) if bump_left is not None else None,
+            bump_right=bump_right.read(now) if bump_right is not None else None,
+            emergency_stop=stop.read(now) if stop is not None else None,
+        )
+
+    def drive(self, command: Command) -> Wheels:
+        """Send a command to the wheels for at most `drive.command_timeout_s`; returns the duties applied.
+
+        Raises:
+            ValueError: the command is not finite, or no command; the wheels are at zero.
+            RobotError: the body is closed.
+        """
+        if self._closed or self._port is None:
+            raise RobotError("the robot is closed; open it again to drive")
+        drive = self.config.drive
+        wheels: Any = command
+        with suppress(TypeError, AttributeError):  # no command at all: the port stops, then says so
+            wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
+        return self._port.apply(wheels, self.clock.now() + drive.command_timeout_s)
+
+    def stop(self) -> None:
+        """Wheels to zero, now. Idempotent, never raises."""
+        if self._port is not None:
+            self._port.stop()
+
+    def close(self) -> None:
+        """Wheels to zero, then give back motors, sensors and camera. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._port is not None:
+            self._port.close()
+        for sampler in self._samplers:
+            sampler.close()
+        for part in self._parts:
+            part.close()
+        if self._frames is not None:
+            self._frames.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _keep(self, part: P) -> P:
+        self._parts.append(part)
+        return part
