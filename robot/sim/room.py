@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from robot.sim.geometry import distance_to_rectangles, rectangles
+from robot.sim.maps import RoomMaps, make_maps
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,26 @@ class Room:
     start: NDArray[np.float64]  # (3,) x, y, yaw
     persons: tuple[Person, ...] = ()
     decor: int = 0
+    task: str = "light"
+
+    @cached_property
+    def maps(self) -> RoomMaps:
+        """The way to the lamp and the bounced light on a grid; computed at first use."""
+        return make_maps(self)
+
+    @property
+    def goal(self) -> NDArray[np.float64]:
+        """(2,) where the robot is to go: the lamp; the middle of the nearest object; or the first person's start."""
+        if self.task == "range":
+            return np.asarray(self.obstacles[self.nearest_object].mean(axis=0))
+        if self.task == "person":
+            return self.persons[0].waypoints[0]
+        return self.lamp
+
+    @cached_property
+    def nearest_object(self) -> int:
+        """Index of the obstacle whose surface is nearest to the start."""
+        return int(distance_to_rectangles(self.start[:2], rectangles(self.obstacles)).argmin())
 
 
 @dataclass(frozen=True)
