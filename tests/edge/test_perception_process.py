@@ -1,0 +1,211 @@
+"""Perception beside the loop: newest frames only, never an old result, and a worker that may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+
+from edge.perception.process import DEATHS, ProcessPerception
+from edge.perception.runner import PerceptionError, SyncPerception
+from edge.types import Detection
+from robot.clock import WallClock
+from robot.types import Frame
+
+SIZE = (48, 64)
+
+
+class BrightBox:
+    """A detector whose answer can be checked against the frame: the box round all that is bright.
+
+    The first pixel's red makes it misbehave: 1 dies, 2 raises, 3 hangs, 4 is slow.
+    """
+
+    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
+        order = int(image[0, 0, 0])
+        if order == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if order == 2:
+            raise ZeroDivisionError("a broken detector")
+        if order == 3:
+            time.sleep(60)
+        if order == 4:
+            time.sleep(0.15)
+        rows, columns = np.nonzero(image[1:, :, 1] > 128)
+        if not len(rows):
+            return ()
+        x, y = columns.min(), rows.min() + 1
+        box = (float(x), float(y), float(columns.max() + 1 - x), float(rows.max() + 2 - y))
+        return (Detection("bright", float(image.max()) / 255, box),)
+
+
+def no_detector() -> BrightBox:
+    raise FileNotFoundError("no model here")
+
+
+def frame(stamp: float, x: int = 10, order: int = 0) -> Frame:
+    image = np.zeros((*SIZE, 3), np.uint8)
+    image[20:30, x : x + 8, 1] = 255
+    image[0, 0, 0] = order
+    return Frame(image, stamp)
+
+
+def box_of(x: int) -> tuple[float, float, float, float]:
+    return (float(x), 20.0, 8.0, 10.0)
+
+
+@pytest.fixture
+def process() -> Iterator[ProcessPerception]:
+    perception = ProcessPerception(BrightBox, SIZE, 5.0, WallClock(), work_limit_s=1.0)
+    yield perception
+    perception.close()
+
+
+def await_result(perception: ProcessPerception, stamp: float, limit_s: float = 20.0) -> tuple[Detection, ...]:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        result = perception.newest(time.monotonic())
+        if result is not None and result.stamp >= stamp:
+            return result.items
+        perception.offer(None)
+        time.sleep(0.002)
+    raise AssertionError(f"no result for {stamp}")
+
+
+def test_a_frame_goes_through_shared_memory_and_comes_back_as_detections(process: ProcessPerception) -> None:
+    assert process.newest(time.monotonic()) is None
+    for x in (3, 17, 40):
+        stamp = time.monotonic()
+        process.offer(frame(stamp, x))
+        assert [found.box for found in await_result(process, stamp)] == [box_of(x)]
+    assert process.pid not in (None, os.getpid())
+    assert process.latencies["inference"].count == 3
+
+
+def test_only_the_newest_waiting_frame_is_worked_on(process: ProcessPerception) -> None:
+    first = time.monotonic()
+    process.offer(frame(first, 1, order=4))  # keeps the worker for 150 ms
+    for step in range(1, 20):
+        process.offer(frame(first + step * 1e-3, 1 + step))
+    items = await_result(process, first + 19e-3)
+    assert items[0].box == box_of(20)
+    assert process.latencies["inference"].count == 2
+    assert process.dropped == 18
+
+
+def test_offering_never_blocks_even_while_the_worker_is_stopped() -> None:
+    perception = ProcessPerception(BrightBox, (480, 640), 5.0, WallClock(), work_limit_s=60.0)
+    try:
+        assert perception.pid is not None
+        os.kill(perception.pid, signal.SIGSTOP)
+        image = np.zeros((480, 640, 3), np.uint8)
+        costs = []
+        for _ in range(200):
+            began = time.perf_counter()
+            perception.offer(Frame(image, time.monotonic()))
+            perception.newest(time.monotonic())
+            costs.append(time.perf_counter() - began)
+        assert np.median(costs) < 0.005
+        os.kill(perception.pid, signal.SIGCONT)
+        assert await_result(perception, 0.0) == ()
+    finally:
+        perception.close()
+
+
+def test_a_result_older_than_stale_s_is_not_told(process: ProcessPerception) -> None:
+    stamp = time.monotonic()
+    process.offer(frame(stamp))
+    await_result(process, stamp)
+    assert process.newest(stamp + 4.9) is not None
+    assert process.newest(stamp + 5.1) is None
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_a_worker_that_dies_raises_or_hangs_is_replaced(process: ProcessPerception, order: int) -> None:
+    before = process.pid
+    process.offer(frame(time.monotonic(), order=order))
+    until = time.monotonic() + 20
+    while process.restarts == 0 and time.monotonic() < until:
+        process.offer(None)
+        time.sleep(0.005)
+    stamp = time.monotonic()
+    process.offer(frame(stamp, 30))
+    assert await_result(process, stamp)[0].box == box_of(30)
+    assert process.pid != before
+    assert process.restarts == 1
+
+
+@pytest.mark.slow
+def test_it_gives_up_after_five_deaths_within_a_minute_and_says_why(process: ProcessPerception) -> None:
+    until = time.monotonic() + 45
+    with pytest.raises(PerceptionError, match="given up and the robot is stopped.*edgebot detect"):
+        while time.monotonic() < until:
+            process.offer(frame(time.monotonic(), order=2))
+            process.newest(time.monotonic())
+            time.sleep(0.005)
+    assert process.restarts == DEATHS - 1
+    with pytest.raises(PerceptionError, match="ZeroDivisionError: a broken detector"):
+        process.newest(time.monotonic())
+
+
+def test_a_detector_that_cannot_be_made_is_told_at_once() -> None:
+    with pytest.raises(PerceptionError, match="does not start: FileNotFoundError: no model here"):
+        ProcessPerception(no_detector, SIZE, 1.0, WallClock())
+
+
+def test_a_worker_that_cannot_even_be_ready_is_told_with_its_code() -> None:
+    with pytest.raises(PerceptionError, match="ended with code 3 before it was ready"):
+        ProcessPerception(partial(os._exit, 3), SIZE, 1.0, WallClock())  # type: ignore[arg-type]
+
+
+def test_a_frame_larger_than_promised_is_refused_in_one_sentence(process: ProcessPerception) -> None:
+    with pytest.raises(PerceptionError, match=r"65 x 48 pixels came, but robot.toml promises 64 x 48"):
+        process.offer(Frame(np.zeros((48, 65, 3), np.uint8), time.monotonic()))
+
+
+def test_closing_ends_the_worker_and_is_idempotent() -> None:
+    perception = ProcessPerception(BrightBox, SIZE, 5.0, WallClock())
+    pid = perception.pid
+    assert pid is not None
+    perception.close()
+    perception.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_in_simulated_time_a_result_comes_just_its_latency_after_the_capture() -> None:
+    perception = SyncPerception(BrightBox(), latency_s=0.1, stale_s=0.6)
+    seen = []
+    for step in range(20):  # 50 Hz, a frame each 0.1 s
+        now = step * 0.02
+        perception.offer(frame(now, x=step) if step % 5 == 0 else None)
+        seen.append(perception.newest(now))
+    assert seen[:5] == [None] * 5
+    assert [result.stamp for result in seen[5:] if result] == pytest.approx([0.0] * 5 + [0.1] * 5 + [0.2] * 5)
+    assert seen[10] is not None and seen[10].items[0].box == box_of(5)
+
+
+def test_in_simulated_time_a_slow_detector_misses_frames_too() -> None:
+    perception = SyncPerception(BrightBox(), latency_s=0.25, stale_s=0.6)
+    stamps = set()
+    for step in range(100):
+        now = step * 0.02
+        perception.offer(frame(now) if step % 5 == 0 else None)
+        result = perception.newest(now)
+        if result is not None:
+            stamps.add(round(result.stamp, 3))
+    assert sorted(stamps) == pytest.approx([0.3 * index for index in range(len(stamps))])
+    assert perception.latencies["inference"].count < 8
+
+
+def test_in_simulated_time_an_old_result_is_not_told() -> None:
+    perception = SyncPerception(BrightBox(), latency_s=0.1, stale_s=0.6)
+    perception.offer(frame(0.0))
+    assert perception.newest(0.09) is None
+    assert perception.newest(0.1) is not None
+    assert perception.newest(0.61) is None
