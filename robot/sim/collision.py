@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from robot.sim.geometry import Floats, Rectangles
 
 _ROUNDS = 4
 _SLACK = 1e-5  # m; pushed out a little further than touching, so that rounding does not leave a robot inside
@@ -25,6 +27,13 @@ class Obstacles:
         self.box[:2] = self.FAR
         self.box[2] = 1
         self.person = np.full((2, persons, n), self.FAR, dtype)
+
+    def put(self, index: int, size: tuple[float, float], boxes: Rectangles) -> None:
+        """Give robot `index` a room of this size with these boxes."""
+        count = len(boxes.half)
+        self.size[:, index] = size
+        self.box[:, :, index] = np.array([self.FAR, self.FAR, 1, 0, 0, 0])[:, None]
+        self.box[:, :count, index] = np.concatenate((boxes.centre, boxes.axis, boxes.half), axis=1).T
 
     def penetration(self, x: Floats, y: Floats, radius: float, person_radius: float, at: NDArray[np.intp] | slice) -> tuple[
         Floats, Floats, Floats
@@ -86,6 +95,24 @@ class Obstacles:
             hit |= (x - px) ** 2 + (y - py) ** 2 < (radius + person_radius) ** 2
         return np.flatnonzero(hit)
 
+    def around(self, pose: Floats, person_radius: float) -> Iterator[tuple[Floats, Floats]]:
+        """Distance (N,) from each robot's middle to each thing's nearest point, and its bearing (N,) from the heading."""
+        x, y, yaw = pose
+        full, east = np.full_like(x, np.pi), np.zeros_like(x)
+        for distance, angle in (
+            (x, full), (self.size[0] - x, east), (y, full * -0.5), (self.size[1] - y, full * 0.5)
+        ):  # fmt: skip
+            yield distance, _wrap(angle - yaw)
+        for cx, cy, ux, uy, hx, hy in np.moveaxis(self.box, 1, 0):
+            gap, nx, ny = _box_gap(x, y, cx, cy, ux, uy, hx, hy)
+            yield gap, _wrap(np.arctan2(-(nx * uy + ny * ux), -(nx * ux - ny * uy)) - yaw)
+        for px, py in zip(*self.person, strict=True):
+            yield np.hypot(px - x, py - y) - person_radius, _wrap(np.arctan2(py - y, px - x) - yaw)
+
+
+def _wrap(angle: Floats) -> Floats:
+    return angle - 2 * np.pi * np.rint(angle / (2 * np.pi))
+
 
 def _box_gap(
     x: Floats, y: Floats, cx: Floats, cy: Floats, ux: Floats, uy: Floats, hx: Floats, hy: Floats
@@ -143,4 +170,4 @@ def resolve(
     wedged = obstacles.penetration(x, y, radius, person_radius, at)[0] > 0
     after[0, at] = np.where(wedged, before[0, at], x)
     after[1, at] = np.where(wedged, before[1, at], y)
-    return at, closing, np.remainder(bearing + np.pi, 2 * np.pi) - np.pi
+    return at, closing, _wrap(bearing)

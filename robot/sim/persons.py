@@ -62,6 +62,13 @@ class Persons:
         np.copyto(self.position, position, where=go)
         np.copyto(self.yaw, np.arctan2(direction[1], direction[0]), where=go)
 
+    def resume(self, other: Persons) -> None:
+        """Take over how far the persons of `other`, with as many robots, have come."""
+        count = min(len(self.walked), len(other.walked))
+        self.walked[:count] = other.walked[:count]
+        self.position[:, :count] = other.position[:, :count]
+        self.yaw[:count] = other.yaw[:count]
+
     def states(self, index: int) -> list[PersonState]:
         """The persons of one robot's room, in the order of `Room.persons`."""
         return [
