@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,23 +51,24 @@ class _Head:
         self.sizes = sizes[a.ravel()].astype(np.float32)
         self.new_coords = head.new_coords
         self.quantised = tensor.scale != 0.0
+        if tensor.dtype not in (("int8", "uint8") if self.quantised else ("float32",)):
+            raise ModelError(f"output {head.output} of the model is {tensor.dtype}, expected float32 or int8; convert it again")
         # new_coords heads (Scaled-YOLOv4) come with the logistic already applied to every channel.
         least = score if head.new_coords else math.log(score / (1.0 - score))
-        self.least: float | np.integer = least
+        self.least: Any = least
         if self.quantised:
             stored = np.arange(256, dtype=np.uint8).view(tensor.dtype)
             real = (stored.astype(np.float64) - tensor.zero_point) * tensor.scale
             self.unit = _unit(real, head.new_coords)
             self.size = _size(real, head.new_coords)
             limits = np.iinfo(tensor.dtype)
-            # Stored numbers above this one are above the threshold.
-            self.least = stored.dtype.type(
-                min(max(math.floor(least / tensor.scale + tensor.zero_point), limits.min), limits.max)
-            )
+            # The first stored number above the threshold; where there is none the score decides below.
+            first = math.floor(least / tensor.scale + tensor.zero_point) + 1
+            self.least = stored.dtype.type(min(max(first, limits.min), limits.max))
 
-    def decode(self, raw: NDArray[np.generic], score: float) -> Candidates | None:
+    def decode(self, raw: NDArray[Any], score: float) -> Candidates | None:
         raw = raw.reshape(-1, self.fields)
-        found = np.flatnonzero(raw[:, 4] > self.least)
+        found = np.flatnonzero(raw[:, 4] >= self.least)
         if not len(found):
             return None
         rows = raw[found]
@@ -106,7 +108,7 @@ class DarknetDecoder:
         self.outputs = tuple(head.output for head in spec.heads)
         self._heads = [_Head(head, spec.classes, outputs[head.output], width, height, score) for head in spec.heads]
 
-    def decode(self, heads: list[NDArray[np.generic]]) -> Candidates:
+    def decode(self, heads: list[NDArray[Any]]) -> Candidates:
         """Candidates of one image from the raw head tensors, in the order of `self.outputs`."""
         parts = [part for head, raw in zip(self._heads, heads, strict=True) if (part := head.decode(raw, self.score))]
         if not parts:
@@ -120,7 +122,7 @@ class DarknetDecoder:
         )
 
 
-def _unit(real: NDArray[np.generic], ready: bool) -> NDArray[np.float32]:
+def _unit(real: NDArray[Any], ready: bool) -> NDArray[np.float32]:
     """Centres and chances: the logistic function, unless the network applied it."""
     if ready:
         return real.astype(np.float32)
@@ -128,7 +130,7 @@ def _unit(real: NDArray[np.generic], ready: bool) -> NDArray[np.float32]:
         return (1.0 / (1.0 + np.exp(-real))).astype(np.float32)
 
 
-def _size(real: NDArray[np.generic], ready: bool) -> NDArray[np.float32]:
+def _size(real: NDArray[Any], ready: bool) -> NDArray[np.float32]:
     """Widths and heights in anchors: exp (YOLOv2-v4), or (2 x)^2 (Scaled-YOLOv4's new_coords)."""
     if ready:
         return ((2.0 * real) ** 2).astype(np.float32)

@@ -26,7 +26,7 @@ class Detector:
         path: a detector's `.tflite` file; None means the shipped detector of persons.
         score: detections at or below it are not told; 0 < score < 1.
         threads: for the interpreter.
-        geometry: gives persons a bearing and an apparent height; without it both stay None.
+        geometry: gives each thing a bearing and an apparent height; without it both stay None.
 
     Raises:
         ModelError: the file is no detector that can be used.
@@ -70,12 +70,10 @@ class Detector:
             )
         rows, columns = image.shape[:2]
         found = []
-        for index, score, (x, y, width, height) in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True):
-            box = (x, y, width, height)
-            person = labels[index] == "person"
-            bearing = geometry.bearing(box, columns, rows) if person else None
-            apparent = geometry.apparent_height(box, columns, rows) if person else None
-            found.append(Detection(labels[index], score, box, bearing, apparent))
+        for index, score, (x, y, w, h) in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True):
+            box = (x, y, w, h)
+            bearing, height = geometry.bearing(box, columns, rows), geometry.apparent_height(box, columns, rows)
+            found.append(Detection(labels[index], score, box, bearing, height))
         return tuple(found)
 
     def boxes(

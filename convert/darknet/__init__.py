@@ -1,0 +1,1 @@
+"""Darknet's files (cfg, weights, names) into Keras models."""
