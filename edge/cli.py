@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from typing import NamedTuple
+
+from edge.clash import PACKAGES, clash
 
 
 class Verb(NamedTuple):
@@ -23,9 +26,17 @@ VERBS = (
     Verb("drive", "edge.commands.drive:main", "", "drive by keyboard or gamepad, hold to drive"),
     Verb("train", "train.commands.train:main", "workstation", "train a policy or a detector"),
     Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
-    Verb("convert", "convert.commands.convert:main", "workstation", "a proven .tflite from a run or from Darknet files"),
+    Verb("convert", "convert.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
     Verb("detect", "edge.commands.detect:main", "", "find persons and things in photos, videos and cameras"),
 )
+
+# Which extra brings a library that the base install leaves out.
+BRINGS = {
+    **dict.fromkeys(("tensorflow", "keras", "gymnasium", "tensorboard", "matplotlib", "jinja2"), "workstation"),
+    "imageio_ffmpeg": "workstation",
+    "lgpio": "pi",
+    "tflite_runtime": "tflite-runtime",
+}
 
 
 def _help() -> str:
@@ -47,7 +58,19 @@ def _help() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code. Errors of the product are one sentence on stderr and code 2."""
-    args = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader, say `head`, has had enough; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -56,23 +79,28 @@ def main(argv: list[str] | None = None) -> int:
         near = difflib.get_close_matches(args[0], [verb.name for verb in VERBS], n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`edgebot --help` lists the verbs"
         return _fail(f"unknown verb {args[0]!r}; {hint}")
+    rival = clash()
+    if rival:
+        return _fail(rival)
+    errors = _product_errors()
     module, function = verb.target.split(":")
     try:
-        call = getattr(importlib.import_module(module), function)
-    except ModuleNotFoundError as error:
-        if not verb.extra or error.name is None:
-            raise
-        return _fail(
-            f"`edgebot {verb.name}` needs {error.name.split('.')[0]}, which is not installed; "
-            f'pip install "edgebot[{verb.extra}]"'
-        )
-    try:
-        return int(call(args[1:]))
-    except _product_errors() as error:
+        return int(getattr(importlib.import_module(module), function)(args[1:]))
+    except errors as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except ModuleNotFoundError as error:
+        if error.name is None:
+            raise
+        return _fail(_missing(verb, error.name))
+
+
+def _missing(verb: Verb, module: str) -> str:
+    library = module.split(".")[0]
+    if library in PACKAGES:
+        return f"`edgebot {verb.name}` does not find its own part {module!r}; install edgebot again"
+    extra = BRINGS.get(library, verb.extra)
+    bring = f'pip install "edgebot[{extra}]"' if extra else "pip install edgebot"
+    return f"`edgebot {verb.name}` needs {library}, which is not installed; `{bring}` brings it"
 
 
 def _product_errors() -> tuple[type[Exception], ...]:
