@@ -14,6 +14,7 @@ from robot.sim.persons import Persons
 from robot.sim.room import Room
 
 Floats = NDArray[np.floating]
+Where = NDArray[np.intp] | slice
 
 
 class Layout:
@@ -69,10 +70,12 @@ class Layout:
         self.obstacles.put(index, room.size_m, rectangles(corners))
         self.persons.put(index, room.persons)
 
-    def cast(self, origin: Floats, cos: Floats, sin: Floats, tangents: tuple[float, ...], out: Floats) -> None:
+    def cast(
+        self, origin: Floats, cos: Floats, sin: Floats, tangents: tuple[float, ...], out: Floats, where: Where
+    ) -> None:
         """Inverse distances along a fan of rays from `origin` (2, N); see `FanCaster.cast`. Persons count."""
-        self._fan.cast(self.corner_x, self.corner_y, origin, cos, sin, tangents, out)
-        for px, py in zip(*self.persons.position, strict=True):
+        self._fan.cast(self.corner_x[..., where], self.corner_y[..., where], origin, cos, sin, tangents, out)
+        for px, py in zip(*self.persons.position[..., where], strict=True):
             dx, dy = px - origin[0], py - origin[1]
             ahead, left = dx * cos + dy * sin, dy * cos - dx * sin
             row = 0
@@ -86,10 +89,12 @@ class Layout:
                     np.maximum(out[row], np.where(hit, 1 / np.maximum(reach, 1e-3), 0), out=out[row])
                     row += 1
 
-    def shaded(self, to_x: Floats, to_y: Floats, out: NDArray[np.bool_]) -> None:
+    def shaded(self, to_x: Floats, to_y: Floats, out: NDArray[np.bool_], where: Where) -> None:
         """Write into `out` (N,) whether a box or a person stands between the lamp and the point (N,) from it."""
-        self._shadow.cast(self._lamp_x, self._lamp_y, self._lamp_area, to_x, to_y, out)
-        for px, py in zip(*self.persons.position, strict=True):
-            x, y = px - self.lamp[0], py - self.lamp[1]
+        lamp = self.lamp[:, where]
+        boxes = (a[..., where] for a in (self._lamp_x, self._lamp_y, self._lamp_area))
+        self._shadow.cast(*boxes, to_x, to_y, out)
+        for px, py in zip(*self.persons.position[..., where], strict=True):
+            x, y = px - lamp[0], py - lamp[1]
             share = np.clip((x * to_x + y * to_y) / (to_x * to_x + to_y * to_y + 1e-9), 0, 1)
             out |= (x - share * to_x) ** 2 + (y - share * to_y) ** 2 < PERSON_RADIUS_M**2

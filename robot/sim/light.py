@@ -16,7 +16,7 @@ from robot.sim.geometry import Floats, sees
 
 LAMP_HEIGHT_M = 0.3
 WALL_HEIGHT_M = 2.0
-ALBEDO = 0.6  # of painted walls and furniture
+ALBEDO = 0.7  # of painted walls and furniture
 AMBIENT = 0.01
 HALF_READING = 0.4  # illuminance at which a sensor reads 0.5
 NOISE_FLOOR = 0.001  # one step of a 10-bit converter

@@ -36,17 +36,20 @@ class MapTable:
             self._add(room)
         self._place(index, room)
 
-    def at(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
-        """(N, 4) interpolated rows at each robot's point (N,) m, clamped to its room."""
-        x = np.clip(x * (1 / CELL_M), 0, self._last[0] + 1)
-        y = np.clip(y * (1 / CELL_M), 0, self._last[1] + 1)
-        column, row = np.minimum(np.floor(x), self._last[0]), np.minimum(np.floor(y), self._last[1])
+    def at(
+        self, x: NDArray[np.floating], y: NDArray[np.floating], where: NDArray[np.intp] | slice = slice(None)
+    ) -> NDArray[np.floating]:
+        """(N, 4) interpolated rows at each robot's point (N,) m, clamped to its room; or of the robots at `where`."""
+        (last_x, last_y), stride = self._last[:, where], self._stride[where]
+        x = np.clip(x * (1 / CELL_M), 0, last_x + 1)
+        y = np.clip(y * (1 / CELL_M), 0, last_y + 1)
+        column, row = np.minimum(np.floor(x), last_x), np.minimum(np.floor(y), last_y)
         fx, fy = (x - column)[:, None], (y - row)[:, None]
-        first = self._offset + row.astype(np.intp) * self._stride + column.astype(np.intp)
+        first = self._offset[where] + row.astype(np.intp) * stride + column.astype(np.intp)
         rows = self._rows
-        below, above = rows.take(first, axis=0), rows.take(first + self._stride, axis=0)
+        below, above = rows.take(first, axis=0), rows.take(first + stride, axis=0)
         below += (rows.take(first + 1, axis=0) - below) * fx
-        above += (rows.take(first + self._stride + 1, axis=0) - above) * fx
+        above += (rows.take(first + stride + 1, axis=0) - above) * fx
         above -= below
         above *= fy
         below += above

@@ -32,6 +32,9 @@ CHUNK = 1024  # robots per piece of a ray cast: its buffers stay in the second-l
 _BUMPER_HALF_WIDTH = math.radians(15)  # how far each bumper reaches across the middle
 _BUMPER_END = math.radians(100)
 
+Where = NDArray[np.intp] | slice
+ALL = slice(None)
+
 
 class World:
     """N robots of one configuration, each alone in its room.
@@ -83,7 +86,6 @@ class World:
         self._duty = np.zeros((2, n), dtype)
         half = math.radians(config.range.half_cone_deg)
         self._tangents = tuple(math.tan(half * i / (sonar_rays // 2)) for i in range(sonar_rays // 2 + 1))
-        self._rays = np.empty((sonar_rays, n), dtype)
         self._heading: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
         self._maps = MapTable(n, dtype)
         self._layout = Layout(*Layout.needed(rooms), n, min(CHUNK, n), dtype)
@@ -143,21 +145,22 @@ class World:
         if ticks:
             self._heading = None
 
-    def sense_light(self) -> NDArray[np.floating]:
-        """(2, N) left and right light, 0..1."""
+    def sense_light(self, where: Where = ALL) -> NDArray[np.floating]:
+        """(2, N) left and right light, 0..1; of the robots at `where` (indices) only, if given."""
         config = self.config.light
-        cos, sin = self._course()
-        x, y, lamp = self.pose[0], self.pose[1], self._layout.lamp
-        field = self._maps.at(x, y)
+        cos, sin = (a[where] for a in self._course())
+        x, y = self.pose[:2, where]
+        lamp = self._layout.lamp[:, where]
+        field = self._maps.at(x, y, where)
         fluence, vector_x, vector_y = field[:, FLUENCE], field[:, VECTOR_X], field[:, VECTOR_Y]
         ahead, left = vector_x * cos + vector_y * sin, vector_y * cos - vector_x * sin
         axis_x, axis_y = math.cos(math.radians(config.angle_deg)), math.sin(math.radians(config.angle_deg))
-        out = np.empty((2, self.n), self.dtype)
-        shadow = np.empty(self.n, bool)
+        out = np.empty((2, x.size), self.dtype)
+        shadow = np.empty(x.size, bool)
         for side, sign in enumerate((1.0, -1.0)):
             to_x = x + (config.x_m * cos - sign * config.y_m * sin) - lamp[0]
             to_y = y + (config.x_m * sin + sign * config.y_m * cos) - lamp[1]
-            self._layout.shaded(to_x, to_y, shadow)
+            self._layout.shaded(to_x, to_y, shadow, where)
             distance2 = to_x * to_x + to_y * to_y
             along = -(to_x * cos + to_y * sin) * axis_x - (to_y * cos - to_x * sin) * (sign * axis_y)
             straight = light.direct(distance2) * light.acceptance(along / np.sqrt(distance2 + 1e-9))
@@ -167,29 +170,27 @@ class World:
             out[side] = light.reading(straight)
         if self.noise:
             spread = light.NOISE_FLOOR + light.NOISE_SHARE * out
-            out += spread * self._keyed.normals(self.tick, Stream.LIGHT)
+            out += spread * self._keyed.normals(self.tick, Stream.LIGHT, where)
         return np.clip(out, 0, 1, out=out)
 
-    def sense_range(self) -> NDArray[np.floating]:
-        """(N,) m from the sonar to the nearest thing within its cone; NaN where the echo is missing."""
+    def sense_range(self, where: Where = ALL) -> NDArray[np.floating]:
+        """(N,) m from the sonar to the nearest thing within its cone; NaN where the echo is missing. `where` as above."""
         config = self.config.range
-        self._cast(self._tangents, self._rays)
+        rays = self._cast(self._tangents, where)
         with np.errstate(divide="ignore"):  # nothing hit is infinitely far
-            reach = 1 / self._rays.max(axis=0)
+            reach = 1 / rays.max(axis=0)
         if self.noise:
-            noise = self._keyed.normals(self.tick, Stream.RANGE)[0]
             np.minimum(reach, 2 * config.max_m, out=reach)
+            noise = self._keyed.normals(self.tick, Stream.RANGE, where)[0]
             reach += np.maximum(RANGE_NOISE_M, RANGE_NOISE_SHARE * reach) * noise
-            reach[self._keyed.uniform(self.tick, Stream.DROPOUT) < DROPOUT] = np.nan
+            reach[self._keyed.uniform(self.tick, Stream.DROPOUT, where) < DROPOUT] = np.nan
         reach[~((reach >= config.min_m) & (reach <= config.max_m))] = np.nan
         return reach
 
     def gap_ahead(self) -> NDArray[np.floating]:
         """(N,) m, the true distance along the sonar's axis to the first surface."""
-        ray = np.empty((1, self.n), self.dtype)
-        self._cast((0.0,), ray)
         with np.errstate(divide="ignore"):
-            return np.asarray(1 / ray[0])
+            return np.asarray(1 / self._cast((0.0,), ALL)[0])
 
     def sense_bump(self) -> NDArray[np.bool_]:
         """(2, N) whether the left and the right bumper are pressed: feelers round the front, standing out by their reach."""
@@ -225,11 +226,13 @@ class World:
             self._heading = np.cos(self.pose[2]), np.sin(self.pose[2])
         return self._heading
 
-    def _cast(self, tangents: tuple[float, ...], out: NDArray[np.floating]) -> None:
-        cos, sin = self._course()
-        ahead = self.config.range.x_m
-        origin = np.stack((self.pose[0] + ahead * cos, self.pose[1] + ahead * sin))
-        self._layout.cast(origin, cos, sin, tangents, out)
+    def _cast(self, tangents: tuple[float, ...], where: Where) -> NDArray[np.floating]:
+        """(rays, N) inverse distances along the sonar's rays."""
+        cos, sin = (a[where] for a in self._course())
+        origin = self.pose[:2, where] + self.config.range.x_m * np.stack((cos, sin))
+        out = np.empty((2 * len(tangents) - 1, cos.size), self.dtype)
+        self._layout.cast(origin, cos, sin, tangents, out, where)
+        return out
 
     def _enlarge(self, capacity: tuple[int, ...]) -> None:
         """A larger layout for all; persons who are on their way stay where they are."""
