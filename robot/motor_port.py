@@ -33,7 +33,7 @@ class MotorPort(Protocol):
     """What a body drives through, in this process or in another."""
 
     def apply(self, wheels: Wheels, valid_until: float) -> Wheels:
-        """Apply until `valid_until` (the clock's seconds); returns what was applied. Not finite: ValueError, at zero."""
+        """Apply until `valid_until` (the clock's seconds); returns what was applied. Not finite: ValueError."""
 
     def stop(self) -> None:
         """Zero, now. Idempotent, never raises."""

@@ -21,6 +21,7 @@ SPEED_OF_SOUND_MPS = 343.2
 """In dry air of 20 degrees Celsius."""
 
 _SILENCE_S = 0.04  # the module ends its pulse after 38 ms when nothing comes back
+_TIMING_M = 0.0005  # a few microseconds at either edge
 _EDGE_S = 0.01  # from the trigger to the pulse, and for the interrupt to reach us
 
 
@@ -59,7 +60,10 @@ class HcSr04:
         if rise is None or fall is None:
             return None
         distance = self._factory.ticks_diff(fall, rise) * SPEED_OF_SOUND_MPS / 2
-        return distance if self._config.min_m <= distance <= self._config.max_m else None
+        near, far = self._config.min_m, self._config.max_m
+        if not near - _TIMING_M <= distance <= far + _TIMING_M:
+            return None
+        return min(far, max(near, distance))
 
     def close(self) -> None:
         """Give back the pins. Never raises."""

@@ -1,0 +1,180 @@
+"""A Pi's body on virtual pins, wired to a simulated room: the real drivers drive there, without threads or sleeps.
+
+What the program writes to the H-bridge's pins turns the simulated motors; what the room sends back comes as
+echo pulses, charge times or converter words, switch levels and rendered frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from robot.clock import VirtualClock
+from robot.config import Motor, RobotConfig
+from robot.pi.body import PiBody
+from robot.pi.frames import Grabber
+from robot.pi.sonar import SPEED_OF_SOUND_MPS
+from robot.pi.virtual import VirtualFactory, VirtualPin
+from robot.sim.room import Room
+from robot.types import Frame
+
+ECHO_DELAY_S = 0.00045  # eight periods of 40 kHz and the module's own time, before the pulse begins
+NO_ECHO_S = 0.038  # the pulse of an HC-SR04 that hears nothing
+
+
+class RigWorld(Protocol):
+    """What the rig needs of a world; `robot.sim.world.World` with one robot is one."""
+
+    @property
+    def time(self) -> float: ...
+
+    pose: Any  # (3, 1)
+
+    def set_duty(self, left: Any, right: Any) -> None: ...
+
+    def step(self, ticks: int = 1) -> None: ...
+
+    def sense_light(self) -> Any: ...
+
+    def sense_range(self) -> Any: ...
+
+    def sense_bump(self) -> Any: ...
+
+    def persons(self, i: int) -> Sequence[Any]: ...
+
+
+class VirtualRig(PiBody):
+    """A `PiBody` in a simulated room.
+
+    Args:
+        world: the world to use; None makes one of `room`. Its truth is at `.world`.
+
+    Besides a body's verbs, `press_emergency_stop(True)` opens its switch, `silence_sonar(True)` cuts the echo
+    wire, and `pin(n)` shows a pin.
+    """
+
+    def __init__(
+        self,
+        config: RobotConfig,
+        room: Room | None,
+        clock: VirtualClock,
+        seed: int = 0,
+        *,
+        camera: bool = True,
+        world: RigWorld | None = None,
+    ) -> None:
+        if not isinstance(clock, VirtualClock):
+            raise TypeError("virtual pins live in virtual time; give a VirtualClock")
+        if world is None:
+            from robot.sim.world import World
+
+            assert room is not None, "a rig needs a room or a world"
+            world = World(config, [room], seed, tick_s=clock.tick_s)
+        self.world = world
+        self._config = config
+        self._virtual = VirtualFactory(clock)
+        self._pressed = self._silent = False
+        self._wire(config)
+        clock.subscribe(self._advance)  # before the samplers, which then see the world of the same tick
+        frames = None
+        try:
+            if camera and config.camera is not None and room is not None:
+                frames = self._frames_of(config, room, clock)
+            super().__init__(config, clock, camera=False, factory=self._virtual, frames=frames)
+        except BaseException:
+            clock.unsubscribe(self._advance)
+            raise
+
+    def pin(self, number: int) -> VirtualPin:
+        """The virtual pin GPIO `number`."""
+        pin: VirtualPin = self._virtual.pin(number)
+        return pin
+
+    def press_emergency_stop(self, pressed: bool = True) -> None:
+        """Open (True) or close the normally-closed switch."""
+        self._pressed = pressed
+
+    def silence_sonar(self, silent: bool = True) -> None:
+        """Cut the echo's wire: no pulse at all, as against the long pulse of a sensor that hears nothing."""
+        self._silent = silent
+
+    def close(self) -> None:
+        """Close the body and let go of the clock. Idempotent."""
+        super().close()
+        if isinstance(self.clock, VirtualClock):
+            self.clock.unsubscribe(self._advance)
+
+    def duty(self) -> tuple[float, float]:
+        """What the H-bridge gives the motors now, from the levels of its pins."""
+        return self._wheel(self._config.drive.left), self._wheel(self._config.drive.right)
+
+    def _wire(self, config: RobotConfig) -> None:
+        self.pin(config.range.trigger_pin).on_output = self._trigger
+        if config.light.kind == "ldr":
+            self.pin(config.light.left).charge_s = lambda: self._charge(0)
+            self.pin(config.light.right).charge_s = lambda: self._charge(1)
+        else:
+            self._virtual.spi_answer = self._convert
+        if config.emergency_stop is not None:
+            self.pin(config.emergency_stop.pin).level = lambda: self._pressed
+        if config.bumpers is not None:
+            self.pin(config.bumpers.left_pin).level = lambda: not self.world.sense_bump()[0, 0]
+            self.pin(config.bumpers.right_pin).level = lambda: not self.world.sense_bump()[1, 0]
+
+    def _advance(self, now: float) -> None:
+        left, right = self.duty()
+        self.world.set_duty(left, right)
+        behind = round((now - self.world.time) / self.clock.tick_s)  # type: ignore[attr-defined]
+        if behind > 0:
+            self.world.step(behind)
+
+    def _wheel(self, motor: Motor) -> float:
+        ahead, back = self.pin(motor.forward_pin), self.pin(motor.backward_pin)
+        if "input" in (ahead.function, back.function):
+            return 0.0
+        across = float(ahead.state) - float(back.state)
+        return across if motor.enable_pin is None else across * self._enabled(motor.enable_pin)
+
+    def _enabled(self, number: int) -> float:
+        pin = self.pin(number)
+        return float(pin.state) if pin.function == "output" else 0.0
+
+    def _trigger(self, state: float) -> None:
+        if state or self._silent:  # the falling edge starts the burst
+            return
+        metres = float(self.world.sense_range()[0])
+        width = NO_ECHO_S if np.isnan(metres) else 2 * metres / SPEED_OF_SOUND_MPS
+        self.pin(self._config.range.echo_pin).pulse(ECHO_DELAY_S, width)
+
+    def _raw(self, side: int) -> float:
+        light = self._config.light
+        return light.dark + float(self.world.sense_light()[side, 0]) * (light.bright - light.dark)
+
+    def _charge(self, side: int) -> float | None:
+        limit = self._config.light.charge_time_limit_s
+        seconds = (1.0 - self._raw(side)) * limit
+        return seconds if seconds < limit else None
+
+    def _convert(self, words: list[int]) -> list[int]:
+        """An MCP3008's answer: start bit, single-ended flag and channel come in, ten bits go out."""
+        channel = (words[-2] >> 4) & 0b111
+        side = {self._config.light.left: 0, self._config.light.right: 1}[channel]
+        word = round(min(1.0, max(0.0, self._raw(side))) * 1023)
+        return [0, word >> 8, word & 0xFF]
+
+    def _frames_of(self, config: RobotConfig, room: Room, clock: VirtualClock) -> Grabber:
+        from robot.sim.camera import Camera
+
+        assert config.camera is not None
+        lens = Camera(config.camera, room)
+        number = 0
+
+        def expose() -> Frame:
+            nonlocal number
+            number += 1
+            image = lens.render(self.world.pose[:, 0], self.world.persons(0), number)
+            return Frame(image, clock.now())
+
+        return Grabber(expose, lambda: None, clock, config.camera.fps, paced=True)
