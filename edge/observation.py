@@ -118,6 +118,17 @@ class LightObserver:
         out[12:14] = self._free
         return np.clip(out, -1.0, 1.0, out=out)
 
+    def observe_some(self, where: NDArray[np.intp], light: Floats, range_m: Floats) -> Floats:
+        """The first observation after a reset of the robots at `where` (M,) alone, (SIZE, M); the others are left be."""
+        few = LightObserver(len(where), self.period_s)
+        seen = few.observe(light, range_m, np.zeros((2, len(where)), np.float32))
+        for mine, theirs in zip(self._memory(), few._memory(), strict=True):
+            mine[..., where] = theirs
+        return seen
+
+    def _memory(self) -> tuple[Floats, ...]:
+        return self._average, self._bright, self._free, self._count
+
     @staticmethod
     def _turn(vector: Floats, cos: Floats, sin: Floats) -> None:
         x = vector[0] * cos + vector[1] * sin

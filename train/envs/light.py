@@ -1,0 +1,227 @@
+"""The task `light`: find the lamp in a room full of obstacles, with two light sensors and one sonar.
+
+`LightBatch` steps N robots of the batched world at once: what PPO learns in, and what evaluates a policy.
+`edgebot/Light-v0` (in `light_env`) is one robot of the same code behind Gymnasium's interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import observation
+from edge.limits import allowed_speed, forward_limit, ramp
+from edge.observation import LightObserver
+from robot.config import RobotConfig, load
+from robot.kinematics import wheels_from_twist_batch
+from robot.sim.room import Room
+from robot.sim.rooms import EVALUATION_SEEDS, RoomPool
+from robot.sim.world import World
+from train.envs.batch import BatchEnv, Flags, Floats, Step
+from train.settings import setting
+
+TICK_S = 0.05
+TWISTS = ((0.4, 0.0), (0.3, 1.5), (0.3, -1.5), (0.0, 2.0), (0.0, -2.0))
+"""The actions: v in m/s, omega in rad/s. Ahead, two arcs, and turning on the spot to either side."""
+GOAL_M = 0.5
+"""An evaluated episode succeeds within this distance of the lamp."""
+ROOMS = 1000
+"""Rooms to choose among policies with, and to evaluate in."""
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """The task's settings."""
+
+    level: str = setting("hard", "rooms: easy or hard", among=("easy", "hard"))
+    rooms: int = setting(800, "how many rooms are trained in", low=1, high=EVALUATION_SEEDS - ROOMS - 1)
+    period_s: float = setting(0.2, "seconds from one decision to the next", low=TICK_S, high=2.0)
+    limit_s: float = setting(60.0, "seconds after which an episode is cut", low=1.0)
+    goal_m: float = setting(0.4, "distance to the lamp at which training ends an episode; nearer than 0.5", low=0.1, high=GOAL_M)
+    goal_reward: float = setting(3.0, "reward for reaching the lamp", low=0.0)
+    step_cost: float = setting(0.01, "what each decision costs", low=0.0)
+    contact_cost: float = setting(0.05, "what touching something costs, per decision", low=0.0)
+
+
+class LightBatch:
+    """N robots that look for their lamps.
+
+    Between two decisions the robot is driven as the runtime would drive it: at each tick the guard's
+    obstacle rule and ramp hold the command, with the range of the last sample carried on by dead reckoning.
+    Senses are `SENSE_TICKS` ticks old when a policy sees them, about what the runtime's samplers give.
+
+    Args:
+        rooms: to draw from, with repetition; or, if `in_order`, one for each robot.
+        n: robots.
+        settings: the task's.
+        goal_m: within this distance of the lamp an episode ends in success.
+        config: the robot; None for the example.
+    """
+
+    SENSE_TICKS = 1
+    TRUTH = 5  # what the critic sees beside the observation
+
+    actions = len(TWISTS)
+    observation_size = observation.SIZE
+    state_size = observation.SIZE + TRUTH
+
+    def __init__(
+        self,
+        rooms: Sequence[Room],
+        n: int,
+        settings: LightSettings,
+        *,
+        goal_m: float,
+        config: RobotConfig | None = None,
+        in_order: bool = False,
+    ) -> None:
+        self.n = n
+        self.settings = settings
+        self.config = load() if config is None else config
+        self._rooms, self._in_order, self._goal_m = rooms, in_order, goal_m
+        self._ticks = max(1, round(settings.period_s / TICK_S))
+        self._limit = max(1, round(settings.limit_s / settings.period_s))
+        self._twists = np.array(TWISTS, np.float32).T.copy()
+        self.world: World | None = None
+        self._observer = LightObserver(n, settings.period_s)
+        self._none = np.zeros((2, n), np.float32)
+
+    def reset(self, seed: int) -> tuple[Floats, Floats]:
+        self._rng = np.random.default_rng([seed, 5])
+        self.world = World(self.config, self._draw(np.arange(self.n)), seed, tick_s=TICK_S)
+        self._observer.reset()
+        self._applied = np.zeros((2, self.n), np.float32)  # v, omega after guard and ramp, of the last tick
+        self._age = np.zeros(self.n, np.int64)
+        self._way = self._geodesic()
+        self._range = self.world.sense_range()
+        seen = self._observer.observe(self.world.sense_light(), self._range, self._none).T.copy()
+        return seen, self._state(seen)
+
+    def step(self, actions: NDArray[Any]) -> Step:
+        world, s = self._world, self.settings
+        command = self._twists[:, actions]
+        touched = self._drive(command)
+        seen = self._observer.observe(self._light, self._range, command).T.copy()
+        before, self._way = self._way, self._geodesic()
+        self._age += 1
+        terminated = world.lamp_distance() <= self._goal_m
+        truncated = ~terminated & (self._age >= self._limit)
+        reward = before - self._way - np.float32(s.step_cost)
+        reward -= np.float32(s.contact_cost) * touched
+        reward += np.float32(s.goal_reward) * terminated
+        final = self._state(seen)
+        done = terminated | truncated
+        state = final
+        if done.any():
+            seen, state = self._begin_again(np.flatnonzero(done), seen, final)
+        return Step(seen, state, final, reward, terminated, truncated, terminated)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    @property
+    def _world(self) -> World:
+        if self.world is None:
+            raise RuntimeError("call reset before step")
+        return self.world
+
+    def _drive(self, command: Floats) -> Flags:
+        """One decision's ticks; returns which robots touched something. Takes the next senses on the way."""
+        world, config = self._world, self.config
+        dv = config.drive.max_accel_mps2 * TICK_S
+        domega = dv / (0.5 * config.drive.track_m)
+        way = np.zeros(self.n, np.float32)  # driven since the range was taken
+        touched = np.zeros(self.n, np.bool_)
+        for tick in range(self._ticks):
+            allowed = allowed_speed(self._range - way, self.SENSE_TICKS * TICK_S, config)
+            v, omega = forward_limit(command[0], command[1], allowed, config)
+            self._applied[0] = ramp(v, self._applied[0], dv)
+            self._applied[1] = ramp(omega, self._applied[1], domega)
+            world.set_duty(*wheels_from_twist_batch(config.drive, self._applied[0], self._applied[1]))
+            world.step()
+            touched |= world.contact
+            way += np.maximum(self._applied[0], 0.0) * TICK_S
+            if tick == self._ticks - 1 - min(self.SENSE_TICKS, self._ticks - 1):
+                light, range_m = world.sense_light(), world.sense_range()
+        self._light, self._range = light, range_m
+        return touched
+
+    def _begin_again(self, at: NDArray[np.intp], seen: Floats, state: Floats) -> tuple[Floats, Floats]:
+        """New episodes for the robots at `at`: in the observations that training goes on with, not in the final ones."""
+        world = self._world
+        world.reset(at, self._draw(at))
+        self._observer.reset(at)
+        self._applied[:, at] = 0.0
+        self._age[at] = 0
+        self._way[at] = self._geodesic()[at]
+        light, self._range[at] = world.sense_light()[:, at], world.sense_range()[at]
+        fresh = self._observer.observe_some(at, light, self._range[at])
+        seen = seen.copy()
+        seen[at] = fresh.T
+        state = state.copy()
+        state[at] = self._state(seen)[at]
+        return seen, state
+
+    def _draw(self, at: NDArray[np.intp]) -> list[Room]:
+        if self._in_order:
+            return [self._rooms[int(i)] for i in at]
+        return [self._rooms[int(i)] for i in self._rng.integers(len(self._rooms), size=len(at))]
+
+    def _geodesic(self) -> Floats:
+        return self._world.geodesic_distance().astype(np.float32)
+
+    def _state(self, seen: Floats) -> Floats:
+        """The critic's view: the observation, and the truth that no sensor tells."""
+        world = self._world
+        state = np.empty((self.n, self.state_size), np.float32)
+        state[:, : observation.SIZE] = seen
+        bearing = world.lamp_bearing()
+        truth = (np.cos(bearing), np.sin(bearing), 0.25 * world.lamp_distance(), 0.25 * self._way, world.contact)
+        for column, values in enumerate(truth, observation.SIZE):
+            state[:, column] = values
+        return state
+
+
+class LightTask:
+    """`edgebot train light`."""
+
+    name = "light"
+    default_steps = 4_000_000
+    evaluation_episodes = ROOMS
+    agent_settings: dict[str, Any] = {
+        "envs": 1024, "horizon": 32, "epochs": 4, "minibatch": 4096, "learning_rate": 1e-3, "entropy": 0.01,
+    }  # fmt: skip
+
+    def __init__(self) -> None:
+        self.settings = LightSettings()
+
+    def training(self, n: int) -> BatchEnv:
+        s = self.settings
+        return LightBatch(RoomPool("light", s.level, range(s.rooms)), n, s, goal_m=s.goal_m)
+
+    def choosing(self) -> tuple[BatchEnv, int]:
+        s = self.settings
+        count = min(s.rooms, 500)
+        return LightBatch(RoomPool("light", s.level, range(count)), count, s, goal_m=GOAL_M, in_order=True), 1
+
+    def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
+        for first in range(0, episodes, ROOMS):
+            count = min(ROOMS, episodes - first)
+            start = EVALUATION_SEEDS + seed * 100_000 + first
+            rooms = RoomPool("light", self.settings.level, range(start, start + count))
+            yield LightBatch(rooms, count, self.settings, goal_m=GOAL_M, in_order=True), start
+
+    def manifest(self) -> dict[str, Any]:
+        return {
+            "kind": "policy",
+            "name": "light",
+            "observation": {
+                "name": observation.NAME, "version": observation.VERSION, "size": observation.SIZE,
+                "period_s": self.settings.period_s,
+            },
+            "actions": {"kind": "twist", "twists": [list(twist) for twist in TWISTS]},
+        }  # fmt: skip
