@@ -21,7 +21,7 @@ from robot.kinematics import limit_twist, twist_from_wheels, wheels_from_twist
 from robot.types import STOP, Command, Reading, Senses, Twist
 
 __all__ = [
-    "MOVING", "STOPPING", "Guard", "Reason", "Situation", "allowed_speed", "decide", "forward_limit",
+    "MOVING", "SENTENCES", "STOPPING", "Guard", "Reason", "Situation", "allowed_speed", "decide", "forward_limit",
     "forward_limit_one", "ramp", "ramp_one",
 ]  # fmt: skip
 
@@ -48,7 +48,7 @@ class Reason(StrEnum):
     STALE_LIGHT = "stale_light"
     STALE_SENSE = "stale_sense"  # another fitted sense is too old
     STALE_FRAME = "stale_frame"  # a policy that needs the camera has no result that is young enough
-    STALE_COMMAND = "stale_command"  # it took too long from the senses to the command, or the operator is gone
+    STALE_COMMAND = "stale_command"  # it took too long from the senses to the command
     NOT_FINITE = "not_finite"  # the wanted command is NaN or infinite
     FAULT = "fault"  # the policy, perception, the recording or the body failed
     SHUTDOWN = "shutdown"
@@ -56,6 +56,27 @@ class Reason(StrEnum):
 
 MOVING = frozenset({Reason.OK, Reason.LIMITED, Reason.OBSTACLE, Reason.BUMP, Reason.NO_ECHO})
 """The reasons under which the wheels may turn."""
+
+SENTENCES = {
+    Reason.OK: "drives as wanted",
+    Reason.LIMITED: "slowed to the drive's limits",
+    Reason.OBSTACLE: "slowed or stopped before an obstacle",
+    Reason.BUMP: "forward refused: a bumper is pressed or silent",
+    Reason.NO_ECHO: "forward refused: the sonar's echo is missing",
+    Reason.EMERGENCY_STOP: "stopped: the emergency stop is pressed, or its wire is broken",
+    Reason.TILT: "stopped: the robot leans too far",
+    Reason.LOW_BATTERY: "stopped: the battery is low",
+    Reason.SENSE_NOT_FINITE: "stopped: a sensor says NaN or infinity",
+    Reason.STALE_RANGE: "stopped: the sonar has sent nothing new",
+    Reason.STALE_LIGHT: "stopped: a light sensor has sent nothing new",
+    Reason.STALE_SENSE: "stopped: a sensor has sent nothing new",
+    Reason.STALE_FRAME: "stopped: no picture that is young enough has been looked at",
+    Reason.STALE_COMMAND: "stopped: it took too long from the senses to the command",
+    Reason.NOT_FINITE: "stopped: the policy wants NaN or infinity",
+    Reason.FAULT: "stopped: something failed",
+    Reason.SHUTDOWN: "stopped: the run has ended",
+}
+"""Each reason in words, for people."""
 
 STOPPING = frozenset(Reason) - MOVING
 """The reasons under which both wheels are at zero."""
@@ -68,8 +89,7 @@ class Situation:
     """What else the guard must know of the iteration that it judges; stamps are the clock's seconds."""
 
     now: float
-    sensed_at: float  # when the iteration took its senses: what was wanted cannot be younger
-    wanted_at: float = inf  # when an operator gave the command; a policy's own is as old as its senses
+    sensed_at: float  # when the iteration took its senses: what is wanted is no younger
     frame_at: float | None = None  # exposure of the frame behind the newest detections
     needs_camera: bool = False
     previous: Twist = _HALT  # the last answer, for the ramp
@@ -129,7 +149,7 @@ def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason |
         stale_s = 0.0 if config.camera is None else config.camera.stale_s
         if at.frame_at is None or not _age(at.frame_at, now) <= stale_s:
             return Reason.STALE_FRAME
-    if not _age(min(at.sensed_at, at.wanted_at), now) <= config.drive.command_timeout_s:
+    if not _age(at.sensed_at, now) <= config.drive.command_timeout_s:
         return Reason.STALE_COMMAND
     return None
 
@@ -210,7 +230,6 @@ class Guard:
         now: float,
         *,
         sensed_at: float | None = None,
-        wanted_at: float = inf,
         frame_at: float | None = None,
     ) -> tuple[Command, Reason]:
         """The safe command at `now`, and the reason.
@@ -220,7 +239,6 @@ class Guard:
             wanted: what the policy asks for.
             now: the clock's time at the moment of acting, after the policy.
             sensed_at: when this iteration began; `senses.stamp` where it is not given.
-            wanted_at: when an operator gave the command.
             frame_at: exposure of the frame behind the detections that the policy saw, None without any.
         """
         since = FIRST_STEP_S if self._at is None else now - self._at
@@ -230,7 +248,6 @@ class Guard:
         situation = Situation(
             now=now,
             sensed_at=senses.stamp if sensed_at is None else sensed_at,
-            wanted_at=wanted_at,
             frame_at=frame_at,
             needs_camera=self.needs_camera,
             previous=self._previous,

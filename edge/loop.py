@@ -64,7 +64,6 @@ class Loop:
         rate_hz: iterations a second.
         perception: what turns frames into detections; None leaves `Observation.detections` None.
         recorder: gets each iteration.
-        wanted_at: when an operator gave the command that the policy passes on; None for policies of their own mind.
     """
 
     def __init__(
@@ -76,7 +75,6 @@ class Loop:
         rate_hz: float = 50.0,
         perception: Perception | None = None,
         recorder: Recorder | None = None,
-        wanted_at: Callable[[], float] | None = None,
     ) -> None:
         if not 0 < rate_hz <= 1000:
             raise ValueError(f"rate_hz is {rate_hz!r}; it must be greater than 0 and at most 1000")
@@ -84,7 +82,7 @@ class Loop:
             raise ValueError(f"rate_hz is {rate_hz!r}, but the virtual clock ticks only each {clock.tick_s} s")
         self.body, self.policy, self.guard, self.clock = body, policy, guard, clock
         self.period_s = 1.0 / rate_hz
-        self.perception, self.recorder, self.wanted_at = perception, recorder, wanted_at
+        self.perception, self.recorder = perception, recorder
         self.latencies = {name: Latency() for name in STAGES}
         self._watch = WallClock().now  # what a stage costs is real time, under a virtual clock too
         self._applied: Wheels = STOP
@@ -185,7 +183,6 @@ class Loop:
                 wanted,
                 clock.now(),
                 sensed_at=now,
-                wanted_at=float("inf") if self.wanted_at is None else self.wanted_at(),
                 frame_at=None if detections is None else detections.stamp,
             )
         judged = watch()

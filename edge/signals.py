@@ -1,7 +1,11 @@
-"""SIGINT and SIGTERM: the wheels go to zero inside the handler, then the run is left by an exception."""
+"""SIGINT, SIGTERM, SIGHUP: the wheels go to zero inside the handler, then the run is left by an exception.
+
+Ctrl-Z stops the wheels too, before the process: a suspended one could not.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +14,7 @@ from types import FrameType
 
 from edge.summary import Ended
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -25,7 +29,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM calls `stop` and raises `Interrupted`; more of them only call `stop`.
+    """Inside, the first ending signal calls `stop` and raises `Interrupted`; more of them only call `stop`.
 
     Does nothing outside the main thread, where Python runs no handlers.
     """
@@ -41,7 +45,12 @@ def stop_on_signal(stop: Callable[[], None]) -> Iterator[None]:
             raised = True
             raise Interrupted(number)
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    def suspend(number: int, frame: FrameType | None) -> None:
+        stop()
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    before = {number: signal.signal(number, handle) for number in ENDING}
+    before[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, suspend)
     try:
         yield
     finally:

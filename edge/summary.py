@@ -15,7 +15,7 @@ class Ended(StrEnum):
     DURATION = "duration"  # its time was up
     GOAL = "goal"  # `until` said so
     INTERRUPTED = "interrupted"  # SIGINT, or the operator's q
-    TERMINATED = "terminated"  # SIGTERM
+    TERMINATED = "terminated"  # SIGTERM, or the terminal is gone
     FAULT = "fault"  # the body, perception or the recording failed
 
 

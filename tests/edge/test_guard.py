@@ -143,10 +143,9 @@ def test_a_command_that_is_not_finite_stops_and_the_next_one_drives_again(wanted
     assert as_twist(command).v > 0
 
 
-def test_a_command_from_old_senses_or_an_old_hand_is_refused() -> None:
+def test_a_command_from_old_senses_is_refused() -> None:
     late = NOW + CONFIG.drive.command_timeout_s + 0.01
     assert Guard(CONFIG).check(senses(at=late), Twist(0.2, 0), late, sensed_at=NOW)[1] is Reason.STALE_COMMAND
-    assert Guard(CONFIG).check(senses(at=late), Twist(0.2, 0), late, wanted_at=NOW)[1] is Reason.STALE_COMMAND
     assert Guard(CONFIG).check(senses(at=NOW), Twist(0.2, 0), NOW, sensed_at=nan)[1] is Reason.STALE_COMMAND
 
 

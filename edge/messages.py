@@ -1,0 +1,284 @@
+"""What a recording holds: topics, their schemas, and how an iteration of the loop becomes their messages.
+
+Names and fields are Foxglove's where Foxglove has a schema (docs.foxglove.dev, "Message schemas", JSON
+encoding); readings, commands and the loop's own figures have none there and get schemas of ours. JSON
+knows no NaN: a number that is not finite is written as the string "NaN", "Infinity" or "-Infinity", so
+that just what the guard refused can be read later.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from math import cos, isfinite, sin
+from typing import Any
+
+import numpy as np
+
+from edge.types import Detection, Detections
+from robot.types import Command, Frame, Reading, Senses, Twist, Wheels
+
+JPEG_QUALITY = 85
+LINE_LOOP = 2  # PointsAnnotationType: a closed polygon
+LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4, "fatal": 5}  # foxglove.Log
+GREEN = {"r": 0.1, "g": 0.9, "b": 0.2, "a": 1.0}
+DARK = {"r": 0.0, "g": 0.0, "b": 0.0, "a": 0.6}
+
+SENSES = (
+    "light_left", "light_right", "range", "speed_left", "speed_right", "bump_left", "bump_right", "tilt", "battery",
+    "emergency_stop",
+)  # fmt: skip
+
+
+def _object(title: str, **properties: Any) -> dict[str, Any]:
+    return {"title": title, "type": "object", "properties": properties}
+
+
+def _list(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_NUMBER = {"type": "number"}
+_INTEGER = {"type": "integer"}
+_TEXT = {"type": "string"}
+_VALUE = {"type": ["number", "null", "string"]}
+_TIME = _object("time", sec={"type": "integer", "minimum": 0}, nsec={"type": "integer", "minimum": 0})
+_COLOR = _object("foxglove.Color", r=_NUMBER, g=_NUMBER, b=_NUMBER, a=_NUMBER)
+_POINT = _object("foxglove.Point2", x=_NUMBER, y=_NUMBER)
+_VECTOR = _object("foxglove.Vector3", x=_NUMBER, y=_NUMBER, z=_NUMBER)
+_QUATERNION = _object("foxglove.Quaternion", x=_NUMBER, y=_NUMBER, z=_NUMBER, w=_NUMBER)
+_COMMAND = {
+    "oneOf": [
+        _object("edgebot.Twist", v_mps=_VALUE, omega_radps=_VALUE),
+        _object("edgebot.Wheels", left=_VALUE, right=_VALUE),
+    ]
+}
+_READING = {"type": ["object", "null"], "properties": {"value": _VALUE, "stamp": _VALUE}}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One channel of a recording."""
+
+    name: str
+    schema: dict[str, Any]
+
+    @property
+    def schema_name(self) -> str:
+        return str(self.schema["title"])
+
+
+CAMERA = Topic(
+    "/camera",
+    _object(
+        "foxglove.CompressedImage",
+        timestamp=_TIME,
+        frame_id=_TEXT,
+        data={"type": "string", "contentEncoding": "base64"},
+        format=_TEXT,
+    ),
+)
+ANNOTATIONS = Topic(
+    "/camera/annotations",
+    _object(
+        "foxglove.ImageAnnotations",
+        circles=_list({"type": "object"}),
+        points=_list(
+            _object(
+                "foxglove.PointsAnnotation",
+                timestamp=_TIME,
+                type=_INTEGER,
+                points=_list(_POINT),
+                outline_color=_COLOR,
+                outline_colors=_list(_COLOR),
+                fill_color=_COLOR,
+                thickness=_NUMBER,
+            )
+        ),
+        texts=_list(
+            _object(
+                "foxglove.TextAnnotation",
+                timestamp=_TIME,
+                position=_POINT,
+                text=_TEXT,
+                font_size=_NUMBER,
+                text_color=_COLOR,
+                background_color=_COLOR,
+            )
+        ),
+    ),
+)
+POSE = Topic(
+    "/pose",
+    _object(
+        "foxglove.PoseInFrame",
+        timestamp=_TIME,
+        frame_id=_TEXT,
+        pose=_object("foxglove.Pose", position=_VECTOR, orientation=_QUATERNION),
+    ),
+)
+LOG = Topic(
+    "/log",
+    _object(
+        "foxglove.Log", timestamp=_TIME, level=_INTEGER, message=_TEXT, name=_TEXT, file=_TEXT, line=_INTEGER
+    ),
+)
+DETECTIONS = Topic(
+    "/detections",
+    _object(
+        "edgebot.Detections",
+        stamp=_NUMBER,
+        items=_list(
+            _object(
+                "edgebot.Detection",
+                label=_TEXT,
+                score=_NUMBER,
+                box=_list(_NUMBER),
+                bearing={"type": ["number", "null"]},
+                height={"type": ["number", "null"]},
+            )
+        ),
+    ),
+)
+SENSE = Topic("/senses", _object("edgebot.Senses", stamp=_NUMBER, **dict.fromkeys(SENSES, _READING)))
+COMMAND = Topic(
+    "/command",
+    _object(
+        "edgebot.Command",
+        wanted=_COMMAND,
+        command=_COMMAND,
+        applied=_object("edgebot.Wheels", left=_NUMBER, right=_NUMBER),
+        reason=_TEXT,
+        message=_TEXT,
+    ),
+)
+LOOP = Topic(
+    "/loop",
+    _object(
+        "edgebot.Loop",
+        index=_INTEGER,
+        due=_NUMBER,
+        began=_NUMBER,
+        acted=_NUMBER,
+        lateness=_NUMBER,
+        overruns=_INTEGER,
+        dropped=_INTEGER,
+    ),
+)
+TOPICS = (SENSE, COMMAND, LOOP, CAMERA, ANNOTATIONS, DETECTIONS, POSE, LOG)
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """A message as JSON, without blanks."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+
+
+def nanoseconds(stamp: float) -> int:
+    """A stamp in the file's unit; never negative, which the format cannot hold."""
+    return max(0, round(stamp * 1e9)) if isfinite(stamp) else 0
+
+
+def value(number: float | None) -> float | str | None:
+    """A number as JSON can hold it."""
+    if number is None or isfinite(number):
+        return None if number is None else float(number)
+    return "NaN" if number != number else ("Infinity" if number > 0 else "-Infinity")
+
+
+def senses(found: Senses) -> dict[str, Any]:
+    """All readings, each with its stamp; null for what the robot does not have."""
+    return {"stamp": found.stamp} | {name: _reading(getattr(found, name)) for name in SENSES}
+
+
+def command(wanted: Command) -> dict[str, Any]:
+    """A command in the form that it was given in."""
+    if isinstance(wanted, Twist):
+        return {"v_mps": value(wanted.v), "omega_radps": value(wanted.omega)}
+    return wheels(wanted)
+
+
+def wheels(found: Wheels) -> dict[str, Any]:
+    """Duties of the wheels."""
+    return {"left": value(found.left), "right": value(found.right)}
+
+
+def image(frame: Frame) -> dict[str, Any]:
+    """A frame as JPEG."""
+    import cv2
+
+    done, data = cv2.imencode(".jpg", frame.image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    if not done:
+        raise ValueError(f"a frame of shape {frame.image.shape} cannot be written as JPEG")
+    text = base64.b64encode(np.asarray(data).tobytes()).decode("ascii")
+    return {"timestamp": _time(frame.stamp), "frame_id": "camera", "data": text, "format": "jpeg"}
+
+
+def boxes(found: Detections) -> dict[str, Any]:
+    """Boxes and their labels, to be drawn over the frame of the same stamp."""
+    stamp = _time(found.stamp)
+    points, texts = [], []
+    for item in found.items:
+        x, y, width, height = item.box
+        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+        points.append(
+            {
+                "timestamp": stamp,
+                "type": LINE_LOOP,
+                "points": [{"x": across, "y": down} for across, down in corners],
+                "outline_color": GREEN,
+                "outline_colors": [],
+                "fill_color": {**GREEN, "a": 0.0},
+                "thickness": 2.0,
+            }
+        )
+        texts.append(
+            {
+                "timestamp": stamp,
+                "position": {"x": x, "y": max(y, 14.0)},
+                "text": f"{item.label} {item.score:.2f}",
+                "font_size": 14.0,
+                "text_color": GREEN,
+                "background_color": DARK,
+            }
+        )
+    return {"circles": [], "points": points, "texts": texts}
+
+
+def detections(found: Detections) -> dict[str, Any]:
+    """The same as plain numbers."""
+    return {"stamp": found.stamp, "items": [_detection(item) for item in found.items]}
+
+
+def pose(stamp: float, x: float, y: float, yaw: float) -> dict[str, Any]:
+    """Where the robot is in the world; only a simulation knows."""
+    return {
+        "timestamp": _time(stamp),
+        "frame_id": "world",
+        "pose": {
+            "position": {"x": x, "y": y, "z": 0.0},
+            "orientation": {"x": 0.0, "y": 0.0, "z": sin(yaw / 2), "w": cos(yaw / 2)},
+        },
+    }
+
+
+def log(stamp: float, level: str, message: str) -> dict[str, Any]:
+    """One line, or a traceback, of the log; `level` is one of `LEVELS`."""
+    return {
+        "timestamp": _time(stamp), "level": LEVELS[level], "message": message, "name": "edgebot", "file": "", "line": 0,
+    }  # fmt: skip
+
+
+def _time(stamp: float) -> dict[str, int]:
+    seconds, rest = divmod(nanoseconds(stamp), 1_000_000_000)
+    return {"sec": seconds, "nsec": rest}
+
+
+def _reading(reading: Reading | None) -> dict[str, Any] | None:
+    return None if reading is None else {"value": value(reading.value), "stamp": value(reading.stamp)}
+
+
+def _detection(item: Detection) -> dict[str, Any]:
+    return {
+        "label": item.label, "score": item.score, "box": list(item.box), "bearing": item.bearing, "height": item.height,
+    }  # fmt: skip
