@@ -133,6 +133,7 @@ class Bumpers(_Part):
 
     left_pin: Pin
     right_pin: Pin
+    reach_m: Annotated[float, Field(ge=0, le=0.3)] = 0.05  # how far the feelers stand out from the body
 
 
 class GuardLimits(_Part):

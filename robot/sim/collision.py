@@ -35,9 +35,9 @@ class Obstacles:
         self.box[:, :, index] = np.array([self.FAR, self.FAR, 1, 0, 0, 0])[:, None]
         self.box[:, :count, index] = np.concatenate((boxes.centre, boxes.axis, boxes.half), axis=1).T
 
-    def penetration(self, x: Floats, y: Floats, radius: float, person_radius: float, at: NDArray[np.intp] | slice) -> tuple[
-        Floats, Floats, Floats
-    ]:  # fmt: skip
+    def penetration(
+        self, x: Floats, y: Floats, radius: float, person_radius: float, at: NDArray[np.intp]
+    ) -> tuple[Floats, Floats, Floats]:
         """How deep a disc at (x, y) is in whatever it is deepest in, and the unit normal out of it.
 
         Returns:
@@ -96,12 +96,11 @@ class Obstacles:
         return np.flatnonzero(hit)
 
     def around(self, pose: Floats, person_radius: float) -> Iterator[tuple[Floats, Floats]]:
-        """Distance (N,) from each robot's middle to each thing's nearest point, and its bearing (N,) from the heading."""
+        """For each thing, the distance (N,) from the robots' middles to it and its bearing (N,) from their headings."""
         x, y, yaw = pose
         full, east = np.full_like(x, np.pi), np.zeros_like(x)
-        for distance, angle in (
-            (x, full), (self.size[0] - x, east), (y, full * -0.5), (self.size[1] - y, full * 0.5)
-        ):  # fmt: skip
+        walls = ((x, full), (self.size[0] - x, east), (y, full * -0.5), (self.size[1] - y, full * 0.5))
+        for distance, angle in walls:
             yield distance, _wrap(angle - yaw)
         for cx, cy, ux, uy, hx, hy in np.moveaxis(self.box, 1, 0):
             gap, nx, ny = _box_gap(x, y, cx, cy, ux, uy, hx, hy)

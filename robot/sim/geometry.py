@@ -60,9 +60,7 @@ def distance_to_rectangles(points: Floats, boxes: Rectangles) -> NDArray[np.floa
     offset = points[..., None, :] - boxes.centre
     x = offset[..., 0] * boxes.axis[:, 0] + offset[..., 1] * boxes.axis[:, 1]
     y = offset[..., 1] * boxes.axis[:, 0] - offset[..., 0] * boxes.axis[:, 1]
-    return np.hypot(
-        np.maximum(np.abs(x) - boxes.half[:, 0], 0), np.maximum(np.abs(y) - boxes.half[:, 1], 0)
-    )
+    return np.hypot(np.maximum(np.abs(x) - boxes.half[:, 0], 0), np.maximum(np.abs(y) - boxes.half[:, 1], 0))
 
 
 def clearance(points: Floats, size: tuple[float, float], boxes: Rectangles) -> NDArray[np.float64]:
@@ -84,7 +82,8 @@ def separation(a: Rectangles, b: Rectangles) -> NDArray[np.float64]:
     best = np.full(offset.shape[:2], -np.inf)
     dot = np.abs(np.einsum("ik,jk->ij", a.axis, b.axis))
     cross = np.abs(a.axis[:, None, 0] * b.axis[None, :, 1] - a.axis[:, None, 1] * b.axis[None, :, 0])
-    for own, other, axes in ((a.half[:, None], b.half[None], a.axis[:, None]), (b.half[None], a.half[:, None], b.axis[None])):
+    first, second = (a.half[:, None], a.axis[:, None]), (b.half[None], b.axis[None])
+    for (own, axes), (other, _) in ((first, second), (second, first)):
         along = np.abs((offset * axes).sum(-1))
         across = np.abs(offset[..., 1] * axes[..., 0] - offset[..., 0] * axes[..., 1])
         best = np.maximum(best, along - own[..., 0] - other[..., 0] * dot - other[..., 1] * cross)
@@ -101,7 +100,7 @@ def sees(origin: Floats, targets: Floats, corners: Floats) -> NDArray[np.bool_]:
     after = np.roll(rel, -1, axis=1)
     twice_area = rel[..., 0] * after[..., 1] - rel[..., 1] * after[..., 0]
     hit = (side <= 0) & (ahead > 0) & (twice_area > 0) & (ahead - side >= twice_area)
-    return ~hit.any(axis=(0, 1))
+    return np.asarray(~hit.any(axis=(0, 1)))
 
 
 class FanCaster:
@@ -137,9 +136,16 @@ class FanCaster:
             self._cast_chunk(x, y, origin, cos, sin, tangents, out, slice(start, min(start + self.chunk, n)))
 
     def _cast_chunk(
-        self, x: Floats, y: Floats, origin: Floats, cos: Floats, sin: Floats, tangents: tuple[float, ...], out: Floats,
+        self,
+        x: Floats,
+        y: Floats,
+        origin: Floats,
+        cos: Floats,
+        sin: Floats,
+        tangents: tuple[float, ...],
+        out: Floats,
         part: slice,
-    ) -> None:  # fmt: skip
+    ) -> None:
         m = part.stop - part.start
         ahead, left, across, side, other, spare = (b[..., :m] for b in self._corner)
         inverse, width, value, back = (b[..., :m] for b in self._edge)

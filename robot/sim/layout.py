@@ -92,8 +92,8 @@ class Layout:
     def shaded(self, to_x: Floats, to_y: Floats, out: NDArray[np.bool_], where: Where) -> None:
         """Write into `out` (N,) whether a box or a person stands between the lamp and the point (N,) from it."""
         lamp = self.lamp[:, where]
-        boxes = (a[..., where] for a in (self._lamp_x, self._lamp_y, self._lamp_area))
-        self._shadow.cast(*boxes, to_x, to_y, out)
+        corner_x, corner_y, area = (a[..., where] for a in (self._lamp_x, self._lamp_y, self._lamp_area))
+        self._shadow.cast(corner_x, corner_y, area, to_x, to_y, out)
         for px, py in zip(*self.persons.position[..., where], strict=True):
             x, y = px - lamp[0], py - lamp[1]
             share = np.clip((x * to_x + y * to_y) / (to_x * to_x + to_y * to_y + 1e-9), 0, 1)

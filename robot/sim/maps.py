@@ -117,7 +117,6 @@ def _bounce(room: Room, grid: NDArray[np.float64], free: NDArray[np.float64]) ->
     share = cv2.GaussianBlur(weight, (5, 5), 1.0, borderType=cv2.BORDER_CONSTANT)
     field[~open_] = (spread / np.maximum(share, 1e-6)[..., None])[~open_]
     to_fine = np.array([(1 / _PITCH, 0, 0), (0, 1 / _PITCH, 0)], dtype=np.float64)
-    fine = cv2.warpAffine(
-        field, to_fine, grid.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpAffine(field, to_fine, grid.shape[1::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(fine, dtype=np.float32)

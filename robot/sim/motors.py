@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from robot.config import Drive
 from robot.sim.keyed import Keyed, Stream
 
+Floats = NDArray[np.floating]
+
 MISMATCH = 0.02
 """Standard deviation of a wheel's gain that calibration did not find."""
 
@@ -23,9 +25,9 @@ class Motors:
 
     top_speed_mps: float
     braking_mps2: float
-    gain: NDArray[np.floating]
-    dead_band: NDArray[np.floating]
-    lag_s: NDArray[np.floating]
+    gain: Floats
+    dead_band: Floats
+    lag_s: Floats
 
     @classmethod
     def of(cls, drive: Drive, n: int, dtype: type[np.floating]) -> Motors:
@@ -45,7 +47,7 @@ class Motors:
         base = np.array([[drive.gain_left], [drive.gain_right]], self.gain.dtype)
         self.gain[:, where] = base * (1 + MISMATCH * keyed.normals(tick, Stream.MOTOR_GAIN, where))
 
-    def target(self, duty: NDArray[np.floating]) -> NDArray[np.floating]:
+    def target(self, duty: Floats) -> Floats:
         """(2, N) rim speed that each wheel settles at, m/s: a straight line from the dead band's edge to full duty."""
         size = np.maximum(np.abs(duty) - self.dead_band, 0)
         size /= 1 - self.dead_band
@@ -53,11 +55,11 @@ class Motors:
         size *= self.top_speed_mps
         return np.copysign(size, duty)
 
-    def decay(self, dt: float) -> NDArray[np.floating]:
+    def decay(self, dt: float) -> Floats:
         """(N,) share of the way to its target that a wheel goes in `dt`."""
         return 1 - np.exp(-dt / np.maximum(self.lag_s, 1e-6))
 
-    def step(self, speed: NDArray[np.floating], target: NDArray[np.floating], decay: NDArray[np.floating], dt: float) -> None:
+    def step(self, speed: Floats, target: Floats, decay: Floats, dt: float) -> None:
         """Advance rim speeds (2, N) by `dt`, in place.
 
         A first-order lag; a wheel slows down no faster than the body's measured braking.
@@ -70,9 +72,7 @@ class Motors:
         speed += change
 
 
-def drive_arc(
-    pose: NDArray[np.floating], before: NDArray[np.floating], after: NDArray[np.floating], track_m: float, dt: float
-) -> NDArray[np.floating]:
+def drive_arc(pose: Floats, before: Floats, after: Floats, track_m: float, dt: float) -> Floats:
     """The pose (3, N) after `dt` of rim speeds that went from `before` to `after` (2, N): an exact circular arc.
 
     Siegwart, Nourbakhsh and Scaramuzza, "Introduction to Autonomous Mobile Robots" (2011), 5.2.4, with the chord in

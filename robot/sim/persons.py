@@ -1,4 +1,4 @@
-"""Persons who stand or walk back and forth along way-points, and wait while a robot is in their way. N robots' rooms."""
+"""Persons in the rooms of N robots: they stand, or walk to and fro and wait while a robot is in their way."""
 
 from __future__ import annotations
 

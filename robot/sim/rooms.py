@@ -170,9 +170,7 @@ def _place_boxes(
     angle = rng.uniform(0, np.pi, count)
     reach_x = half[:, 0] * np.abs(np.cos(angle)) + half[:, 1] * np.abs(np.sin(angle)) + plan.wall_gap
     reach_y = half[:, 0] * np.abs(np.sin(angle)) + half[:, 1] * np.abs(np.cos(angle)) + plan.wall_gap
-    centre = np.stack(
-        (rng.uniform(reach_x, size[0] - reach_x), rng.uniform(reach_y, size[1] - reach_y)), axis=-1
-    )
+    centre = np.stack((rng.uniform(reach_x, size[0] - reach_x), rng.uniform(reach_y, size[1] - reach_y)), axis=-1)
     candidates = Rectangles(centre, half, np.stack((np.cos(angle), np.sin(angle)), axis=-1))
     open_ = np.ones(count, dtype=bool)
     chosen: list[int] = []
@@ -240,7 +238,8 @@ def _reachable(room: Room) -> bool:
         box = room.obstacles[room.nearest_object]
         goals.append((box.mean(axis=0), float(np.hypot(*(box[0] - box[2]))) / 2 + 0.25))
     passable = np.isfinite(way) & (free >= ROBOT_RADIUS_M + MARGIN_M)
-    return all((passable & (np.hypot(*(np.moveaxis(grid, -1, 0) - g[:, None, None])) <= near)).any() for g, near in goals)
+    away = ((np.hypot(*(np.moveaxis(grid, -1, 0) - goal[:, None, None])), near) for goal, near in goals)
+    return all((passable & (distance <= near)).any() for distance, near in away)
 
 
 def _at(values: NDArray[np.float32], point: NDArray[np.float64]) -> float:

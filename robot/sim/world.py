@@ -104,7 +104,8 @@ class World:
         for index, room in zip(where.tolist(), rooms, strict=True):
             self.rooms[index] = room
             self._maps.put(index, room)
-        capacity = tuple(map(max, Layout.needed(rooms), self._layout.capacity))
+        has, needs = self._layout.capacity, Layout.needed(rooms)
+        capacity = (max(has[0], needs[0]), max(has[1], needs[1]), max(has[2], needs[2]))
         if capacity != self._layout.capacity:
             self._enlarge(capacity)
         for index, room in zip(where.tolist(), rooms, strict=True):
@@ -174,7 +175,7 @@ class World:
         return np.clip(out, 0, 1, out=out)
 
     def sense_range(self, where: Where = ALL) -> NDArray[np.floating]:
-        """(N,) m from the sonar to the nearest thing within its cone; NaN where the echo is missing. `where` as above."""
+        """(N,) m from the sonar to the nearest thing in its cone; NaN where the echo is missing. `where` as above."""
         config = self.config.range
         rays = self._cast(self._tangents, where)
         with np.errstate(divide="ignore"):  # nothing hit is infinitely far
@@ -193,7 +194,7 @@ class World:
             return np.asarray(1 / self._cast((0.0,), ALL)[0])
 
     def sense_bump(self) -> NDArray[np.bool_]:
-        """(2, N) whether the left and the right bumper are pressed: feelers round the front, standing out by their reach."""
+        """(2, N) whether the left and the right bumper, feelers that stand out by their reach, are pressed."""
         bumpers = self.config.bumpers
         reach = self.config.radius_m + (bumpers.reach_m if bumpers is not None else 0.0) + 1e-4
         pressed = np.zeros((2, self.n), bool)
@@ -234,7 +235,7 @@ class World:
         self._layout.cast(origin, cos, sin, tangents, out, where)
         return out
 
-    def _enlarge(self, capacity: tuple[int, ...]) -> None:
+    def _enlarge(self, capacity: tuple[int, int, int]) -> None:
         """A larger layout for all; persons who are on their way stay where they are."""
         old, new = self._layout, Layout(*capacity, self.n, min(CHUNK, self.n), self.dtype)
         for index, room in enumerate(self.rooms):
