@@ -35,8 +35,6 @@ def open_factory() -> Factory:
         raise RobotError(f"the robot's pins need gpiozero, which cannot be imported ({error}); {INSTALL}") from None
     try:
         Device.ensure_pin_factory()
-    except ImportError as error:
-        raise RobotError(f"gpiozero's pin factory {name!r} cannot be imported ({error}); {INSTALL}") from None
     except Exception as error:  # each factory has its own family: BadPinFactory, PinUnknownPi, lgpio.error, OSError
         raise RobotError(_told(name, error)) from None
     return Device.pin_factory
@@ -50,6 +48,8 @@ def _told(name: str, error: Exception) -> str:
         return f"this machine is no Raspberry Pi ({text}); use --sim, or run this on the robot"
     if type(error).__name__ == "BadPinFactory":
         return f"{text}; set GPIOZERO_PIN_FACTORY to lgpio (on a Pi) and try again"
+    if isinstance(error, ImportError):
+        return f"gpiozero's pin factory {name!r} cannot be imported ({text}); {INSTALL}"
     return (
         f"the GPIO pins cannot be opened through {name!r} ({text}); check that /dev/gpiochip0 exists, that no other "
         "program holds the pins, and that the working directory is writable"

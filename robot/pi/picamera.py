@@ -88,7 +88,9 @@ def _configure(camera: Any, config: Camera) -> bool:
 
 def _rgb(image: Any, yuv: bool, config: Camera) -> Any:
     if yuv:
-        image = cv2.cvtColor(image, cv2.COLOR_YUV420p2RGB)  # rows may be padded to the hardware's stride
+        # Planes Y, U, V: OpenCV's I420. (Its "YUV420p" is YV12, with red and blue exchanged.) The rows may be
+        # padded to the hardware's stride.
+        image = cv2.cvtColor(image, cv2.COLOR_YUV2RGB_I420)
     image = image[: config.height_px, : config.width_px, :3]
     return np.ascontiguousarray(fit(image, config.width_px, config.height_px), dtype=np.uint8)
 
