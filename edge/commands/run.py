@@ -1,0 +1,225 @@
+"""`edgebot run`: a policy on the robot, or on a simulated one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.commands.arguments import Parser, number, whole
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.loop import Tick
+    from edge.session import Session
+    from edge.summary import Summary
+    from robot.sim.verdict import Verdict
+
+EXAMPLES = """\
+examples:
+  edgebot run --sim --policy light --seed 7               a simulated robot seeks the lamp in room 7
+  edgebot run --sim --policy person --realtime            at the speed of life, perception in its own process
+  edgebot run --sim --policy runs/light/model.tflite --record run.mcap
+  edgebot run --robot robot.toml --policy range           on a real robot, until Ctrl-C
+
+A simulated run ends when the goal is reached (the room knows the truth) or its time is up; a real one at
+Ctrl-C or when its time is up. Open a recording with Foxglove. Exit code: 0 where the run ended as it should
+(goal reached or not), 1 where the policy, perception, recording or body failed, 2 for a mistake in the
+arguments or files, 130 after Ctrl-C, 143 after SIGTERM."""
+
+DEFAULT_S = 60.0
+CODES = {"duration": 0, "goal": 0, "fault": 1, "interrupted": 130, "terminated": 143}
+
+
+def main(argv: list[str]) -> int:
+    """Parse, run, tell. Returns the exit code."""
+    args = _parser().parse_args(argv)
+    if not args.sim and args.robot is None:
+        raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
+    if args.robot is not None and not args.sim and (args.realtime or args.task or args.level):
+        raise UsageError("--realtime, --task and --level describe a simulated run; add --sim, or leave them out")
+    from edge.policies import make
+    from edge.session import Settings, open_session
+    from edge.signals import Interrupted, stop_on_signal
+    from robot.config import load
+
+    config = load(args.robot)
+    policy = make(args.policy, config)
+    task = args.task or task_of(policy)
+    room = None
+    if args.sim:
+        from robot.sim.rooms import make_room
+
+        room = make_room(task, args.level or "easy", args.seed)
+    settings = Settings(
+        room=room, seed=args.seed, task=task_of(policy, task), realtime=args.realtime, rate_hz=args.rate,
+        camera=args.camera, detector=args.detector, score=args.score, record=args.record, overwrite=args.overwrite,
+    )  # fmt: skip
+    duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim else None
+    # Python hands the interpreter from thread to thread each 5 ms, a quarter of the loop's period.
+    sys.setswitchinterval(0.0005)
+    try:
+        with stop_on_signal(lambda: None), open_session(config, policy, settings) as session:
+            with progress(session, duration_s) as on_tick:
+                summary = session.run(duration_s, on_tick)
+            verdict = session.verdict()
+    except Interrupted as signal:  # while things were being opened or closed
+        print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
+        return CODES[str(signal.ended)]
+    _report(summary, verdict, session)
+    if args.json:
+        print(json.dumps(as_json(summary, verdict, session)))
+    if summary.message and summary.ended == "fault":
+        print(f"edgebot: {summary.message}", file=sys.stderr)
+    return 1 if summary.policy_faults and CODES[summary.ended] == 0 else CODES[summary.ended]
+
+
+def task_of(policy: Any, default: str = "light") -> str:
+    """The task that a policy is for: its own word, or its name's, or that of its observation; else `default`."""
+    from edge.goal import TASKS
+
+    for word in (getattr(policy, "task", None), policy.name):
+        if word in TASKS:
+            return str(word)
+    return default
+
+
+def _parser() -> Parser:
+    parser = Parser("run", "Run a policy on a robot, or on a simulated one, with the guard between.", EXAMPLES)
+    parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
+    parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")
+    parser.add_argument(
+        "--policy", required=True, metavar="NAME|MODEL", help="light, range, person, random, straight, or a .tflite"
+    )
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
+    parser.add_argument(
+        "--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: 60 with --sim)"
+    )
+    parser.add_argument("--realtime", action="store_true", help="simulate on the wall clock instead of at full speed")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write everything into an MCAP file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing recording")
+    parser.add_argument("--task", choices=("light", "range", "person", "demo"), help="kind of room (default: policy's)")
+    parser.add_argument("--level", choices=("easy", "hard"), help="of the room (default easy)")
+    parser.add_argument("--camera", action="store_true", help="look and record though the policy needs no camera")
+    parser.add_argument("--detector", type=Path, metavar="MODEL", help="a detector's .tflite (default: the shipped)")
+    parser.add_argument("--score", type=number(0.01, 0.99), default=0.4, help="detections above it count (default 0.4)")
+    parser.add_argument("--rate", type=number(1, 50), default=50.0, metavar="HZ", help="of the loop (default 50)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON to stdout")
+    return parser
+
+
+@contextmanager
+def progress(session: Session, duration_s: float | None) -> Iterator[Any]:
+    """A live line on stderr, drawn by a thread of its own; yields what takes each tick."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    newest: list[Tick] = []
+
+    class Status(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(status(newest[0]) if newest else "", overflow="ellipsis", no_wrap=True)
+
+    columns = (TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), Status())
+    with Progress(*columns, console=console, refresh_per_second=5, transient=True) as bar:
+        task = bar.add_task(session.loop.policy.name, total=duration_s)
+        start = session.clock.now()
+
+        def on_tick(tick: Tick) -> None:
+            newest[:] = (tick,)
+            if tick.index % 10 == 0:
+                bar.update(task, completed=tick.now - start)
+
+        yield on_tick
+
+
+def status(tick: Tick) -> str:
+    """One iteration in a few words."""
+    senses = tick.senses
+    echo = "----" if senses.range.value is None else f"{senses.range.value:4.2f}"
+    left, right = (None if light.value is None else light.value for light in (senses.light_left, senses.light_right))
+    light = "/".join("----" if value is None else f"{value:.2f}" for value in (left, right))
+    seen = f"  sees {len(tick.detections.items)}" if tick.detections is not None else ""
+    wheels = f"{tick.applied.left:+.2f} {tick.applied.right:+.2f}"
+    return f"{tick.now:6.1f} s  wheels {wheels}  range {echo} m  light {light}{seen}  {tick.reason} {tick.message}"
+
+
+def as_json(summary: Summary, verdict: Verdict | None, session: Session) -> dict[str, Any]:
+    """The summary, the verdict and the recording as plain data."""
+    settings, recorder = session.settings, session.recorder
+    room = settings.room
+    goal = None
+    if verdict is not None:
+        goal = {
+            "task": settings.task,
+            "success": verdict.success,
+            "measure_m": verdict.measure if verdict.measure < 1e9 else None,
+            "contact_speed_mps": verdict.contact_speed,
+            "touched": verdict.touched,
+        }
+    return summary.as_dict() | {
+        "robot": session.config.name,
+        "simulated": room is not None,
+        "seed": settings.seed,
+        "room": None if room is None else {"task": room.task, "level": room.level, "seed": room.seed},
+        "goal": goal,
+        "recording": None if recorder is None else {"path": str(recorder.path), "dropped": recorder.dropped},
+    }
+
+
+def _report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge.guard import SENTENCES, Reason
+
+    console = Console(stderr=True, highlight=False)
+    table = Table(title=f"{summary.policy} on {session.config.name}", title_justify="left", show_header=False, box=None)
+    ended = {
+        "goal": "[bold green]goal reached[/]",
+        "duration": "time is up",
+        "interrupted": "interrupted",
+        "terminated": "terminated",
+        "fault": "[bold red]failed[/]",
+    }[summary.ended]
+    table.add_row("ended", f"{ended} after {summary.duration_s:.1f} s, {summary.ticks} iterations")
+    if verdict is not None:
+        table.add_row("goal", _goal(session.settings.task, verdict))
+    table.add_row("driven", f"{summary.distance_m:.2f} m")
+    for reason, count in sorted(summary.reasons.items(), key=lambda item: -item[1]):
+        share = count / max(summary.ticks, 1)
+        table.add_row(f"{share:6.1%}", SENTENCES[Reason(reason)])
+    if summary.policy_faults:
+        table.add_row("policy", f"[red]raised in {summary.policy_faults} iterations[/]")
+    if summary.perception_restarts:
+        table.add_row("perception", f"[red]restarted {summary.perception_restarts} times[/]")
+    if summary.overruns:
+        table.add_row("overruns", f"{summary.overruns} iterations took too long, {summary.missed} were left out")
+    if session.recorder is not None:
+        dropped = f", {session.recorder.dropped} items dropped" if session.recorder.dropped else ""
+        table.add_row("recording", f"{session.recorder.path}{dropped}")
+    console.print(table)
+    costs = Table(title="milliseconds", title_justify="left", box=None)
+    for name in ("stage", "p50", "p99", "max"):
+        costs.add_column(name, justify="left" if name == "stage" else "right")
+    for name, stage in summary.stages.items():
+        costs.add_row(name, *(f"{1e3 * part:.3f}" for part in (stage.p50_s, stage.p99_s, stage.max_s)))
+    console.print(costs)
+
+
+def _goal(task: str, verdict: Verdict) -> str:
+    what = {
+        "light": f"{verdict.measure:.2f} m from the lamp",
+        "range": f"{verdict.measure:.2f} m before the object" if verdict.measure < 1e9 else "not facing the object",
+        "person": f"{verdict.measure:.2f} m from the person",
+    }[task]
+    touch = f", touched something at {verdict.contact_speed:.2f} m/s" if verdict.touched else ""
+    return f"{'[green]reached[/]' if verdict.success else '[yellow]not reached[/]'}: {what}{touch}"

@@ -1,0 +1,141 @@
+"""One run, put together: body, policy, guard, perception, recording, loop; opened in order, closed whatever comes.
+
+`edgebot run` and `edgebot drive` are thin covers of this, and so is the demo.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edge.goal import TASKS, Goal
+from edge.guard import Guard
+from edge.loop import Loop, Tick
+from edge.perception.runner import Perception, make_perception
+from edge.recording import Recorder
+from edge.summary import Summary
+from edge.types import Policy
+from robot.clock import VirtualClock, WallClock
+from robot.config import RobotConfig
+from robot.open import open_body
+from robot.sim.room import Room
+from robot.sim.verdict import Verdict
+from robot.types import Body, Clock
+
+TICK_S = 0.02
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of beside robot and policy."""
+
+    room: Room | None = None  # where a simulated robot is; None means the real one
+    seed: int = 0
+    task: str = "light"  # the goal that a simulated run is judged by
+    realtime: bool = False  # a simulated robot on the wall clock
+    rate_hz: float = 50.0
+    camera: bool = False  # open camera and perception though the policy needs neither
+    detector: str | Path | None = None  # None: the shipped detector of persons
+    score: float = 0.4
+    record: Path | None = None
+    overwrite: bool = False
+    attachments: dict[str, bytes] = field(default_factory=dict)  # more files to keep in the recording
+
+
+@dataclass
+class Session:
+    """A run that is ready; `run` may be called once."""
+
+    settings: Settings
+    config: RobotConfig
+    body: Body
+    clock: Clock
+    loop: Loop
+    goal: Goal | None  # None on a real robot, where nobody knows
+    recorder: Recorder | None
+    perception: Perception | None
+
+    def run(
+        self,
+        duration_s: float | None = None,
+        on_tick: Callable[[Tick], None] | None = None,
+        until: Callable[[], bool] | None = None,
+    ) -> Summary:
+        """Run until the goal, where there is one to be judged, or `until` says so; see `Loop.run`."""
+        return self.loop.run(duration_s, until if until is not None else self.goal, on_tick)
+
+    def verdict(self) -> Verdict | None:
+        """How a simulated run stands, by the world's truth."""
+        return None if self.goal is None else self.goal.verdict()
+
+
+@contextmanager
+def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Iterator[Session]:
+    """Open everything that a run needs; on leaving, the body is stopped and closed first.
+
+    Raises:
+        RobotError: the body cannot be opened.
+        EdgeError: perception or the recording cannot.
+    """
+    simulated = settings.room is not None
+    clock: Clock = VirtualClock(TICK_S) if simulated and not settings.realtime else WallClock()
+    camera = policy.needs_camera or (settings.camera and config.camera is not None)
+    with ExitStack() as stack:
+        # What is slow to start or likely to refuse comes first: a body that waits is a body that rolls.
+        perception = None
+        if camera:
+            perception = make_perception(config, clock, settings.detector, settings.score)
+            stack.callback(perception.close)
+        body = open_body(
+            config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera
+        )
+        stack.callback(body.close)
+        world = getattr(body, "world", None)
+        recorder = None
+        if settings.record is not None:
+            recorder = stack.enter_context(
+                Recorder(
+                    settings.record,
+                    _metadata(policy, settings),
+                    _attachments(config, policy) | settings.attachments,
+                    pose=None if world is None else lambda: tuple(world.pose[:, 0].tolist()),
+                    wait=isinstance(clock, VirtualClock),
+                    overwrite=settings.overwrite,
+                )
+            )
+        stack.callback(body.stop)  # the wheels first, whatever is closed after them
+        guard = Guard(config, needs_camera=policy.needs_camera)
+        loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder)
+        goal = None if world is None or settings.task not in TASKS else Goal(world, settings.task)
+        yield Session(settings, config, body, clock, loop, goal, recorder, perception)
+
+
+def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:
+    try:
+        own = version("edgebot")
+    except PackageNotFoundError:  # run from a source tree
+        own = "source"
+    room = settings.room
+    return {
+        "policy": policy.name,
+        "body": "pi" if room is None else "sim",
+        "seed": str(settings.seed),
+        "task": settings.task,
+        "rate_hz": f"{settings.rate_hz:g}",
+        "clock": "wall" if room is None or settings.realtime else "virtual",
+        "edgebot": own,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),  # for people: stamps are the clock's own
+    } | ({} if room is None else {"room_task": room.task, "room_level": room.level, "room_seed": str(room.seed)})
+
+
+def _attachments(config: RobotConfig, policy: Policy) -> dict[str, bytes]:
+    files = {"robot.json": config.model_dump_json(indent=2).encode()}
+    manifest = getattr(policy, "manifest", None)  # a learned policy's
+    return files if manifest is None else files | {"manifest.json": manifest.model_dump_json(indent=2).encode()}
