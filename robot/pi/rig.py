@@ -7,7 +7,7 @@ echo pulses, charge times or converter words, switch levels and rendered frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,11 @@ from robot.pi.sonar import SPEED_OF_SOUND_MPS
 from robot.pi.virtual import VirtualFactory, VirtualPin
 from robot.sim.room import Room
 from robot.types import Frame
+
+if TYPE_CHECKING:
+    from gpiozero.pins import Factory
+
+    from robot.pi.pace import Pace
 
 ECHO_DELAY_S = 0.00045  # eight periods of 40 kHz and the module's own time, before the pulse begins
 NO_ECHO_S = 0.038  # the pulse of an HC-SR04 that hears nothing
@@ -49,6 +54,7 @@ class VirtualRig(PiBody):
     """A `PiBody` in a simulated room.
 
     Args:
+        camera: whether frames are rendered. noise: of the simulated sensors and motors.
         world: the world to use; None makes one of `room`. Its truth is at `.world`.
 
     Besides a body's verbs, `press_emergency_stop(True)` opens its switch, `silence_sonar(True)` cuts the echo
@@ -63,6 +69,7 @@ class VirtualRig(PiBody):
         seed: int = 0,
         *,
         camera: bool = True,
+        noise: bool = True,
         world: RigWorld | None = None,
     ) -> None:
         if not isinstance(clock, VirtualClock):
@@ -71,23 +78,17 @@ class VirtualRig(PiBody):
             from robot.sim.world import World
 
             assert room is not None, "a rig needs a room or a world"
-            world = World(config, [room], seed, tick_s=clock.tick_s)
+            world = World(config, [room], seed, tick_s=clock.tick_s, noise=noise)
         self.world = world
         self._config = config
         self._virtual = VirtualFactory(clock)
         self._pins: dict[int, VirtualPin] = {}
         self._pressed = self._silent = False
-        self._light_time, self._light_now = -1.0, np.zeros(2)
+        self._light_time = -1.0
+        self._light_now: Any = None
+        self._room = room if camera and config.camera is not None else None
         self._wire(config)
-        clock.subscribe(self._advance)  # before the samplers, which then see the world of the same tick
-        frames = None
-        try:
-            if camera and config.camera is not None and room is not None:
-                frames = self._frames_of(config, room, clock)
-            super().__init__(config, clock, camera=False, factory=self._virtual, frames=frames)
-        except BaseException:
-            clock.unsubscribe(self._advance)
-            raise
+        super().__init__(config, clock, camera=False, factory=self._virtual)
 
     def pin(self, number: int) -> VirtualPin:
         """The virtual pin GPIO `number`."""
@@ -113,6 +114,15 @@ class VirtualRig(PiBody):
         """What the H-bridge gives the motors now, from the levels of its pins."""
         return self._wheel(self._config.drive.left), self._wheel(self._config.drive.right)
 
+    def _open_senses(self, factory: Factory, pace: Pace) -> None:
+        # A tick goes: the motor port's deadline, then the world, then what samples it.
+        clock = self.clock
+        assert isinstance(clock, VirtualClock)
+        clock.subscribe(self._advance)
+        super()._open_senses(factory, pace)
+        if self._room is not None:
+            self._frames = self._frames_of(self._room, clock)
+
     def _wire(self, config: RobotConfig) -> None:
         self.pin(config.range.trigger_pin).on_output = self._trigger
         if config.light.kind == "ldr":
@@ -129,9 +139,7 @@ class VirtualRig(PiBody):
     def _advance(self, now: float) -> None:
         left, right = self.duty()
         self.world.set_duty(left, right)
-        behind = round((now - self.world.time) / self.clock.tick_s)  # type: ignore[attr-defined]
-        if behind > 0:
-            self.world.step(behind)
+        self.world.step()
 
     def _wheel(self, motor: Motor) -> float:
         ahead, back = self.pin(motor.forward_pin), self.pin(motor.backward_pin)
@@ -169,11 +177,12 @@ class VirtualRig(PiBody):
         word = round(min(1.0, max(0.0, self._raw(side))) * 1023)
         return [0, word >> 8, word & 0xFF]
 
-    def _frames_of(self, config: RobotConfig, room: Room, clock: VirtualClock) -> Grabber:
+    def _frames_of(self, room: Room, clock: VirtualClock) -> Grabber:
         from robot.sim.camera import Camera
 
-        assert config.camera is not None
-        lens = Camera(config.camera, room)
+        config = self._config.camera
+        assert config is not None
+        lens = Camera(config, room)
         number = 0
 
         def expose() -> Frame:
@@ -182,4 +191,4 @@ class VirtualRig(PiBody):
             image = lens.render(self.world.pose[:, 0], self.world.persons(0), number)
             return Frame(image, clock.now())
 
-        return Grabber(expose, lambda: None, clock, config.camera.fps, paced=True)
+        return Grabber(expose, lambda: None, clock, config.fps, paced=True)

@@ -35,6 +35,7 @@ class VirtualPin(MockPWMPin):  # type: ignore[misc]
         self.level: Callable[[], bool] | None = None
         self.charge_s: Callable[[], float | None] | None = None
         super().__init__(factory, info)
+        self._state: float
 
     def pulse(self, begin_s: float, width_s: float) -> None:
         """Go high `begin_s` from now, and low again `width_s` later; both edges are delivered before this returns."""
