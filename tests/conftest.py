@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SKIPS = ROOT / "tests" / "skips.txt"
 
+collect_ignore = [] if os.environ.get("EDGEBOT_ROW") else ["rows"]  # the tests of an environment, in that environment
+
 # The suite runs in several processes at once, so each keeps to one thread. Set before numpy or TensorFlow loads.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(_name, "1")

@@ -23,8 +23,8 @@ NEVER = {
 }
 # edge's interpreter takes TensorFlow's where no other is installed, by its name in a table and never by an import.
 HARDWARE = {"gpiozero", "lgpio", "RPi", "picamera2", "libcamera", "spidev", "smbus2", "evdev", "simplejpeg"}
-# These subclass a hardware library's classes, so they import it at their top, and are imported lazily themselves.
-SUBCLASSES_HARDWARE = {"robot/pi/virtual.py": "robot.pi.virtual"}
+# These stand on subclasses of a hardware library, so they load it at once, and are loaded lazily themselves.
+SUBCLASSES_HARDWARE = {"robot/pi/virtual.py": "robot.pi.virtual", "robot/pi/rig.py": "robot.pi.rig"}
 # What the robot's side may import: the base install, the hardware's libraries, the interpreters.
 BASE = {"numpy", "cv2", "pydantic", "rich", "mcap", "gpiozero", "ai_edge_litert", "tflite_runtime"}
 
