@@ -35,6 +35,7 @@ class RigWorld(Protocol):
     @property
     def time(self) -> float: ...
 
+    tick: int
     pose: Any  # (3, 1)
 
     def set_duty(self, left: Any, right: Any) -> None: ...
@@ -183,12 +184,9 @@ class VirtualRig(PiBody):
         config = self._config.camera
         assert config is not None
         lens = Camera(config, room)
-        number = 0
 
         def expose() -> Frame:
-            nonlocal number
-            number += 1
-            image = lens.render(self.world.pose[:, 0], self.world.persons(0), number)
-            return Frame(image, clock.now())
+            world = self.world
+            return Frame(lens.render(world.pose[:, 0], world.persons(0), world.tick), clock.now())
 
         return Grabber(expose, lambda: None, clock, config.fps, paced=True)

@@ -18,7 +18,7 @@ class ScriptedWorld:
 
     def __init__(self, tick_s: float = 0.02) -> None:
         self.tick_s = tick_s
-        self.ticks = 0
+        self.tick = 0
         self.pose = np.zeros((3, 1))
         self.duty = (0.0, 0.0)
         self.range_m = 1.0
@@ -27,13 +27,13 @@ class ScriptedWorld:
 
     @property
     def time(self) -> float:
-        return self.ticks * self.tick_s
+        return self.tick * self.tick_s
 
     def set_duty(self, left: float, right: float) -> None:
         self.duty = (left, right)
 
     def step(self, ticks: int = 1) -> None:
-        self.ticks += ticks
+        self.tick += ticks
 
     def sense_light(self) -> Any:
         return np.array(self.light)[:, None]
