@@ -5,14 +5,13 @@ Every number states its unit in its name. `load` turns any mistake into one `Con
 
 from __future__ import annotations
 
-import difflib
-import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from robot.config_errors import sentence
 from robot.errors import ConfigError
 
 EXAMPLE = Path(__file__).with_name("example.toml")
@@ -25,6 +24,7 @@ Pin = Annotated[int, Field(ge=0, le=27)]
 
 
 def _pulls_down_at_boot(pin: int) -> int:
+    """from 9 to 27, since GPIO 0-8 pull up at boot"""
     if pin <= 8:
         raise ValueError(
             "a motor pin must be GPIO 9 to 27, since GPIO 0-8 pull up at boot and would start the motor"
@@ -42,60 +42,66 @@ class _Part(BaseModel):
 class Motor(_Part):
     """One wheel's half of an H-bridge (L298N, DRV8833, TB6612): two direction pins, an enable pin."""
 
-    forward_pin: MotorPin
-    backward_pin: MotorPin
-    enable_pin: MotorPin | None = None
+    forward_pin: MotorPin  # high: forward
+    backward_pin: MotorPin  # high: backward
+    enable_pin: MotorPin | None = None  # pulses set the speed; none: on the direction pins
 
 
 class Drive(_Part):
     """Two driven wheels: geometry, what the motors can do, and what they may do."""
 
-    track_m: Metres = 0.15
-    wheel_radius_m: Metres = 0.033
+    track_m: Metres = 0.15  # from wheel to wheel
+    wheel_radius_m: Metres = 0.033  # of a driven wheel
     top_speed_mps: Metres = 0.5  # of a wheel's rim at duty 1, measured
     max_v_mps: Metres = 0.4  # what commands are limited to
-    max_omega_radps: Annotated[float, Field(gt=0, le=20)] = 3.0
+    max_omega_radps: Annotated[float, Field(gt=0, le=20)] = 3.0  # turning is limited to it
     max_accel_mps2: Annotated[float, Field(gt=0, le=50)] = 2.0  # starts are ramped, stops are not
     braking_mps2: Annotated[float, Field(gt=0, le=50)] = 1.5  # the body's own, measured
     dead_band_duty: Annotated[float, Field(ge=0, lt=1)] = 0.08  # duties below it do not turn the wheel
     lag_s: Annotated[float, Field(ge=0, le=2)] = 0.06  # time constant of the wheel's speed
     gain_left: Annotated[float, Field(gt=0.2, lt=5)] = 1.0  # measured speed / commanded, calibration
-    gain_right: Annotated[float, Field(gt=0.2, lt=5)] = 1.0
+    gain_right: Annotated[float, Field(gt=0.2, lt=5)] = 1.0  # the same for the right wheel
     command_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.2  # wheels to zero without a fresh command
-    pwm_hz: Annotated[int, Field(ge=20, le=20000)] = 200
-    stop: Literal["brake", "coast"] = "coast"
-    left: Motor
-    right: Motor
+    pwm_hz: Annotated[int, Field(ge=20, le=20000)] = 200  # frequency of the pulses to the H-bridge
+    stop: Literal["brake", "coast"] = "coast"  # both inputs high, or both low
+    left: Motor  # the left wheel's motor
+    right: Motor  # the right wheel's motor
 
 
 class Range(_Part):
     """An ultrasonic range sensor, HC-SR04 (datasheet: 2 cm to 4 m, 15 degree cone, 60 ms a cycle)."""
 
-    kind: Literal["hcsr04"] = "hcsr04"
-    trigger_pin: Pin
-    echo_pin: Pin
+    kind: Literal["hcsr04"] = "hcsr04"  # the sensor's type
+    trigger_pin: Pin  # output that starts a measurement
+    echo_pin: Pin  # input; the sensor gives 5 V: use a divider
     x_m: Annotated[float, Field(ge=-1, le=1)] = 0.08  # where it sits, from the middle of the axle
-    min_m: Metres = 0.02
-    max_m: Metres = 4.0
-    half_cone_deg: Annotated[float, Field(gt=0, le=60)] = 15.0
-    rate_hz: Annotated[float, Field(gt=0, le=40)] = 15.0
-    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3
+    min_m: Metres = 0.02  # nearest distance that it measures
+    max_m: Metres = 4.0  # farthest; no echo from there on
+    half_cone_deg: Annotated[float, Field(gt=0, le=60)] = 15.0  # it hears this far to each side
+    rate_hz: Annotated[float, Field(gt=0, le=40)] = 15.0  # measurements a second
+    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3  # an older reading stops the robot
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.max_m <= self.min_m:
+            raise ValueError(f"range.max_m ({self.max_m}) must be greater than range.min_m ({self.min_m})")
+        return self
 
 
 class Light(_Part):
     """Two light sensors, left and right: LDRs charging a capacitor, or on an MCP3008 converter."""
 
-    kind: Literal["ldr", "mcp3008"] = "ldr"
+    kind: Literal["ldr", "mcp3008"] = "ldr"  # LDR with capacitor, or an analogue converter
     left: Annotated[int, Field(ge=0, le=27)]  # GPIO of the LDR, or channel of the MCP3008
-    right: Annotated[int, Field(ge=0, le=27)]
-    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.06
+    right: Annotated[int, Field(ge=0, le=27)]  # the same for the right sensor
+    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.06  # ahead of the axle
     y_m: Annotated[float, Field(ge=0, le=1)] = 0.05  # left of the middle; the right one mirrors it
     angle_deg: Annotated[float, Field(ge=0, le=90)] = 35.0  # outward from straight ahead
-    charge_time_limit_s: Annotated[float, Field(gt=0, le=1)] = 0.02
-    rate_hz: Annotated[float, Field(gt=0, le=200)] = 25.0
-    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3
-    dark: Fraction = 0.0  # raw values that become 0 and 1, calibration
-    bright: Fraction = 1.0
+    charge_time_limit_s: Annotated[float, Field(gt=0, le=1)] = 0.02  # darkness: the capacitor takes longer
+    rate_hz: Annotated[float, Field(gt=0, le=200)] = 25.0  # measurements a second
+    stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3  # an older reading stops the robot
+    dark: Fraction = 0.0  # raw value that becomes 0, calibration
+    bright: Fraction = 1.0  # raw value that becomes 1, calibration
 
     @model_validator(mode="after")
     def _ordered(self) -> Light:
@@ -109,30 +115,30 @@ class Light(_Part):
 class Camera(_Part):
     """A camera: where it looks from, and what it delivers."""
 
-    kind: Literal["picamera2", "usb", "file"] = "picamera2"
+    kind: Literal["picamera2", "usb", "file"] = "picamera2"  # Pi camera, USB camera, video or folder
     source: str = "0"  # usb: device number; file: a video or a folder of images
-    width_px: Annotated[int, Field(ge=32, le=4096)] = 640
-    height_px: Annotated[int, Field(ge=32, le=4096)] = 480
-    fps: Annotated[float, Field(gt=0, le=120)] = 10.0
-    horizontal_fov_deg: Annotated[float, Field(gt=10, lt=170)] = 66.0
-    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.05
+    width_px: Annotated[int, Field(ge=32, le=4096)] = 640  # of a frame
+    height_px: Annotated[int, Field(ge=32, le=4096)] = 480  # of a frame
+    fps: Annotated[float, Field(gt=0, le=120)] = 10.0  # how often it looks
+    horizontal_fov_deg: Annotated[float, Field(gt=10, lt=170)] = 66.0  # field of view from left to right
+    x_m: Annotated[float, Field(ge=-1, le=1)] = 0.05  # ahead of the axle
     height_m: Metres = 0.25  # of the lens above the floor
     tilt_deg: Annotated[float, Field(ge=-60, le=60)] = 15.0  # up is positive
     latency_s: Annotated[float, Field(ge=0, le=2)] = 0.1  # from exposure to detections, for simulation
-    stale_s: Annotated[float, Field(gt=0, le=5)] = 0.6
+    stale_s: Annotated[float, Field(gt=0, le=5)] = 0.6  # older detections count as none
 
 
 class EmergencyStop(_Part):
     """A normally-closed switch to ground: an open circuit means stop, a broken wire too."""
 
-    pin: Pin
+    pin: Pin  # input that the switch holds low
 
 
 class Bumpers(_Part):
     """Two bump switches to ground, left and right of the front."""
 
-    left_pin: Pin
-    right_pin: Pin
+    left_pin: Pin  # input that the left switch pulls low
+    right_pin: Pin  # input that the right switch pulls low
     reach_m: Annotated[float, Field(ge=0, le=0.3)] = 0.05  # how far the feelers stand out from the body
 
 
@@ -150,15 +156,15 @@ class GuardLimits(_Part):
 class RobotConfig(_Part):
     """A whole robot. Attributes are frozen; a typo is an error."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64)] = "robot"
+    name: Annotated[str, Field(min_length=1, max_length=64)] = "robot"  # for messages and recordings
     radius_m: Metres = 0.11  # of the circle round the middle of the axle that holds the body
-    drive: Drive
-    range: Range
-    light: Light
-    camera: Camera | None = None
-    emergency_stop: EmergencyStop | None = None
-    bumpers: Bumpers | None = None
-    guard: GuardLimits = GuardLimits()
+    drive: Drive  # wheels and motors
+    range: Range  # the ultrasonic sensor
+    light: Light  # the two light sensors
+    camera: Camera | None = None  # where one is fitted
+    emergency_stop: EmergencyStop | None = None  # where one is fitted; it should be
+    bumpers: Bumpers | None = None  # where they are fitted
+    guard: GuardLimits = GuardLimits()  # limits of the guard
 
     @model_validator(mode="after")
     def _pins_once(self) -> RobotConfig:
@@ -201,15 +207,15 @@ def load(path: str | Path | None = None) -> RobotConfig:
     path = EXAMPLE if path is None else Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
+        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8 text'}); give the path of a "
-            f"robot.toml, such as a copy of {EXAMPLE}"
+            f"{str(path)!r} cannot be read ({why}); give the path of a robot.toml, such as a copy of {EXAMPLE}"
         ) from None
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}; mend that line") from None
+    except (ValueError, RecursionError) as error:  # ValueError: TOML's own error, or a number of too many digits
+        raise ConfigError(f"{path} is not valid TOML ({error}); mend that line") from None
     return parse(data, str(path))
 
 
@@ -218,39 +224,4 @@ def parse(data: dict[str, Any], source: str = "robot.toml") -> RobotConfig:
     try:
         return RobotConfig.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_sentence(error)}") from None
-
-
-def _sentence(error: ValidationError) -> str:
-    # An unknown key is told first: a misspelt required key shows up as two errors, and the typo is the cause.
-    errors = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    first = errors[0]
-    path = [str(part) for part in first["loc"]]
-    where = ".".join(path) or "the file"
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key {where!r}; {hint}"
-    if first["type"] == "missing":
-        return f"{where!r} is missing; add it (the example {EXAMPLE} shows how)"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if not path:
-        return message
-    shown = first["input"] if not isinstance(first["input"], float) or math.isfinite(first["input"]) else "not finite"
-    return f"{where!r} is {shown!r}: {message}"
-
-
-def _known_keys(path: list[str]) -> list[str]:
-    model: type[BaseModel] = RobotConfig
-    for part in path:
-        for candidate in _models_of(model.model_fields[part].annotation):
-            model = candidate
-    return list(model.model_fields)
-
-
-def _models_of(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+        raise ConfigError(f"{source}: {sentence(error, RobotConfig, EXAMPLE)}") from None
