@@ -23,6 +23,7 @@ from edge.types import Policy
 from robot.clock import VirtualClock, WallClock
 from robot.config import RobotConfig
 from robot.open import open_body
+from robot.sim.faults import Fault
 from robot.sim.room import Room
 from robot.sim.verdict import Verdict
 from robot.types import Body, Clock
@@ -44,6 +45,7 @@ class Settings:
     score: float = 0.4
     record: Path | None = None
     overwrite: bool = False
+    faults: tuple[Fault, ...] = ()  # what goes wrong with a simulated body
     attachments: dict[str, bytes] = field(default_factory=dict)  # more files to keep in the recording
 
 
@@ -92,8 +94,9 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
             perception = make_perception(config, clock, settings.detector, settings.score)
             stack.callback(perception.close)
         body = open_body(
-            config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera
-        )
+            config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera,
+            faults=settings.faults,
+        )  # fmt: skip
         stack.callback(body.close)
         world = getattr(body, "world", None)
         recorder = None

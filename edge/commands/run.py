@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edge.commands.arguments import Parser, number, whole
 from edge.errors import UsageError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge.loop import Tick
     from edge.session import Session
     from edge.summary import Summary
+    from robot.sim.faults import Fault, Kind, Part
     from robot.sim.verdict import Verdict
 
 EXAMPLES = """\
@@ -23,6 +24,7 @@ examples:
   edgebot run --sim --policy light --seed 7               a simulated robot seeks the lamp in room 7
   edgebot run --sim --policy person --realtime            at the speed of life, perception in its own process
   edgebot run --sim --policy runs/light/model.tflite --record run.mcap
+  edgebot run --sim --policy light --fault range:nan:3:6  the sonar says NaN from second 3 to 6
   edgebot run --robot robot.toml --policy range           on a real robot, until Ctrl-C
 
 A simulated run ends when the goal is reached (the room knows the truth) or its time is up; a real one at
@@ -39,8 +41,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     if not args.sim and args.robot is None:
         raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
-    if args.robot is not None and not args.sim and (args.realtime or args.task or args.level):
-        raise UsageError("--realtime, --task and --level describe a simulated run; add --sim, or leave them out")
+    if args.robot is not None and not args.sim and (args.realtime or args.task or args.level or args.fault):
+        raise UsageError("--realtime, --task, --level and --fault are for simulated runs; add --sim, or leave them out")
     from edge.policies import make
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
@@ -57,6 +59,7 @@ def main(argv: list[str]) -> int:
     settings = Settings(
         room=room, seed=args.seed, task=task_of(policy, task), realtime=args.realtime, rate_hz=args.rate,
         camera=args.camera, detector=args.detector, score=args.score, record=args.record, overwrite=args.overwrite,
+        faults=tuple(args.fault),
     )  # fmt: skip
     duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim else None
     # Python hands the interpreter from thread to thread each 5 ms, a quarter of the loop's period.
@@ -69,12 +72,27 @@ def main(argv: list[str]) -> int:
     except Interrupted as signal:  # while things were being opened or closed
         print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
         return CODES[str(signal.ended)]
-    _report(summary, verdict, session)
+    report(summary, verdict, session)
     if args.json:
         print(json.dumps(as_json(summary, verdict, session)))
     if summary.message and summary.ended == "fault":
         print(f"edgebot: {summary.message}", file=sys.stderr)
     return 1 if summary.policy_faults and CODES[summary.ended] == 0 else CODES[summary.ended]
+
+
+def fault(text: str) -> Fault:
+    """One `--fault`: part and kind, then seconds from and to, and a value where the kind needs one."""
+    from robot.sim.faults import Fault
+
+    part, _, rest = text.partition(":")
+    kind, *numbers = rest.split(":")
+    try:
+        start, end, value = ([float(found) for found in numbers] + [0.0, float("inf"), 0.0][len(numbers) :])[:3]
+        if len(numbers) > 3:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"--fault {text!r} cannot be read; write it like range:nan:3:6") from None
+    return Fault(cast("Part", part), cast("Kind", kind), start, end, value)  # it takes names, and tells unknown ones
 
 
 def task_of(policy: Any, default: str = "light") -> str:
@@ -103,6 +121,10 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing recording")
     parser.add_argument("--task", choices=("light", "range", "person", "demo"), help="kind of room (default: policy's)")
     parser.add_argument("--level", choices=("easy", "hard"), help="of the room (default easy)")
+    parser.add_argument(
+        "--fault", type=fault, action="append", default=[], metavar="PART:KIND[:FROM[:TO[:VALUE]]]",
+        help="break a part of the simulated robot: range, light, camera, motors, ...: nan, dropout, disconnect, ...",
+    )  # fmt: skip
     parser.add_argument("--camera", action="store_true", help="look and record though the policy needs no camera")
     parser.add_argument("--detector", type=Path, metavar="MODEL", help="a detector's .tflite (default: the shipped)")
     parser.add_argument("--score", type=number(0.01, 0.99), default=0.4, help="detections above it count (default 0.4)")
@@ -175,7 +197,8 @@ def as_json(summary: Summary, verdict: Verdict | None, session: Session) -> dict
     }
 
 
-def _report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
+def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
+    """The summary as tables on stderr."""
     from rich.console import Console
     from rich.table import Table
 
@@ -184,7 +207,7 @@ def _report(summary: Summary, verdict: Verdict | None, session: Session) -> None
     console = Console(stderr=True, highlight=False)
     table = Table(title=f"{summary.policy} on {session.config.name}", title_justify="left", show_header=False, box=None)
     ended = {
-        "goal": "[bold green]goal reached[/]",
+        "goal": "[bold green]goal reached[/]" if verdict is not None else "as asked",
         "duration": "time is up",
         "interrupted": "interrupted",
         "terminated": "terminated",

@@ -1,0 +1,129 @@
+"""`edgebot drive`: a robot by hand, on the real floor or in a simulated room; the guard stays in force."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.commands.arguments import Parser, number, whole
+from edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge.controls import Controls
+    from edge.loop import Tick
+    from edge.session import Session
+
+EXAMPLES = """\
+keys, held down: W A S D or the arrows; space stops, Q or Ctrl-C ends.
+gamepad: the left stick drives, a face button stops until the stick is let go, start or back ends.
+
+examples:
+  edgebot drive --sim                       a simulated robot, with a small map
+  edgebot drive --sim --seed 3 --record drive.mcap
+  edgebot drive --robot robot.toml          a real robot
+  edgebot drive --robot robot.toml --gamepad
+
+A terminal cannot tell when a key is let go. The robot stops at most 0.5 s after a tap, and 0.2 s after a
+key that has begun to repeat is let go; a stick that is let go stops at once. Emergency stop, obstacles and
+all else that the guard watches hold as under a policy. Exit codes as of `edgebot run`; Q is 0."""
+
+
+def main(argv: list[str]) -> int:
+    """Parse, drive, tell. Returns the exit code."""
+    args = _parser().parse_args(argv)
+    if not args.sim and args.robot is None:
+        raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
+    from edge.commands.run import CODES, report
+    from edge.controls import Gamepad, HoldToDrive, Keyboard, raw_terminal
+    from edge.session import Settings, open_session
+    from edge.signals import Interrupted, stop_on_signal
+    from robot.config import load
+
+    config = load(args.robot)
+    room = None
+    if args.sim:
+        from robot.sim.rooms import make_room
+
+        room = make_room(args.task, args.level, args.seed)
+    settings = Settings(
+        room=room, seed=args.seed, task="", realtime=True, camera=args.camera, record=args.record,
+        overwrite=args.overwrite,
+    )  # fmt: skip
+    sys.setswitchinterval(0.0005)
+    controls: list[Controls] = []
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(stop_on_signal(lambda: None))
+            if args.gamepad is not None:
+                gamepad = Gamepad(args.gamepad)
+                stack.callback(gamepad.close)
+                controls.append(gamepad)
+            if args.gamepad is None or sys.stdin.isatty():
+                controls.append(Keyboard(stack.enter_context(raw_terminal(sys.stdin.fileno()))))
+            policy = HoldToDrive(config, controls, args.speed)
+            session = stack.enter_context(open_session(config, policy, settings))
+            on_tick = stack.enter_context(display(session))
+            summary = session.run(args.duration, on_tick, until=lambda: policy.quit)
+    except Interrupted as signal:  # while things were being opened or closed
+        print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
+        return CODES[str(signal.ended)]
+    report(summary, None, session)
+    gone = next((control.path for control in controls if isinstance(control, Gamepad) and control.gone), None)
+    if gone is not None:
+        print(f"edgebot: gamepad {gone} is gone, so the robot was stopped; plug it in and start again", file=sys.stderr)
+        return 1
+    if summary.message and summary.ended == "fault":
+        print(f"edgebot: {summary.message}", file=sys.stderr)
+    return CODES[summary.ended]
+
+
+def _parser() -> Parser:
+    parser = Parser("drive", "Drive a robot by keyboard or gamepad: hold to drive, let go to stop.", EXAMPLES)
+    parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
+    parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")
+    parser.add_argument(
+        "--gamepad", nargs="?", const="/dev/input/js0", metavar="DEVICE", help="a Linux joystick (default js0)"
+    )
+    parser.add_argument("--speed", type=number(0.05, 1), default=0.6, help="share of the robot's limits (default 0.6)")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
+    parser.add_argument("--task", choices=("light", "range", "person", "demo"), default="light", help="kind of room")
+    parser.add_argument("--level", choices=("easy", "hard"), default="easy", help="of the room")
+    parser.add_argument("--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: no end)")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write everything into an MCAP file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing recording")
+    parser.add_argument("--camera", action="store_true", help="look and record with the camera too")
+    return parser
+
+
+@contextmanager
+def display(session: Session) -> Iterator[Callable[[Tick], None] | None]:
+    """A status line on stderr, over a map where the robot is simulated; drawn by a thread of its own."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
+    from edge.commands.run import status
+    from edge.sketch import Sketch
+
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield None
+        return
+    world = getattr(session.body, "world", None)
+    sketch = None if world is None else Sketch(world, min(56, max(20, console.width - 2)))
+    newest: list[Tick] = []
+
+    def draw() -> Group:
+        lines = [] if sketch is None else sketch.lines()
+        lines.append(status(newest[0]) if newest else "starting")
+        lines.append("hold W A S D or the arrows; space stops, Q ends")
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
+
+    def on_tick(tick: Tick) -> None:
+        newest[:] = (tick,)
+
+    with Live(get_renderable=draw, console=console, refresh_per_second=8, transient=True):
+        yield on_tick
