@@ -60,7 +60,8 @@ def distance_to_rectangles(points: Floats, boxes: Rectangles) -> NDArray[np.floa
     offset = points[..., None, :] - boxes.centre
     x = offset[..., 0] * boxes.axis[:, 0] + offset[..., 1] * boxes.axis[:, 1]
     y = offset[..., 1] * boxes.axis[:, 0] - offset[..., 0] * boxes.axis[:, 1]
-    return np.hypot(np.maximum(np.abs(x) - boxes.half[:, 0], 0), np.maximum(np.abs(y) - boxes.half[:, 1], 0))
+    x, y = np.maximum(np.abs(x) - boxes.half[:, 0], 0), np.maximum(np.abs(y) - boxes.half[:, 1], 0)
+    return np.asarray(np.sqrt(x * x + y * y))
 
 
 def clearance(points: Floats, size: tuple[float, float], boxes: Rectangles) -> NDArray[np.float64]:

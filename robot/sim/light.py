@@ -21,7 +21,7 @@ AMBIENT = 0.01
 HALF_READING = 0.4  # illuminance at which a sensor reads 0.5
 NOISE_FLOOR = 0.001  # one step of a 10-bit converter
 NOISE_SHARE = 0.01
-STRIP_M = 0.3  # width of the strips that the bounce is summed over
+STRIP_M = 0.4  # width of the strips that the bounce is summed over
 _FIELD_PITCH = 2  # the bounce is smooth: computed at every other node of the grid
 
 
@@ -87,7 +87,7 @@ def bounce(lamp: Floats, size: tuple[float, float], corners: Floats, points: Flo
     radiance = ALBEDO / np.pi * direct(distance2[lit]) * cosine[lit] * width[lit]
 
     to = (middle[:, None] - points[None]).astype(np.float32)  # (P, T, 2) from point to strip
-    reach = np.hypot(to[..., 0], to[..., 1])
+    reach = np.sqrt(to[..., 0] ** 2 + to[..., 1] ** 2)
     falling = -(to[..., 0] * normal[:, None, 0] + to[..., 1] * normal[:, None, 1]) / np.maximum(reach, 1e-3)
     # The strip's solid angle: width * cos / r across, and the angle that its height spans, softened at arm's length.
     angle = np.maximum(falling, 0) / np.maximum(reach, 0.2) * WALL_HEIGHT_M

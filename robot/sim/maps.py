@@ -85,26 +85,26 @@ def geodesic(
 
 def _relax(way: NDArray[np.float32], may: NDArray[np.bool_], rounds: int) -> NDArray[np.float32]:
     """Bellman and Ford's relaxation of all nodes that `may` change at once, until none does or `rounds` are over."""
-    padded = np.pad(way, 2, constant_values=np.inf)
-    inner = padded[2:-2, 2:-2]
     rows, columns = way.shape
-    wall = np.where(may, np.float32(0), np.float32(np.inf))
+    # One flat array with a border of inf: every neighbour is a contiguous slice, which is several times faster.
+    stride, border = columns + 4, 2 * (columns + 4) + 2
+    padded = np.pad(way, 2, constant_values=np.inf).ravel()
+    barred = np.pad(np.where(may, np.float32(0), np.float32(np.inf)), 2, constant_values=np.inf).ravel()
+    inner, barred = padded[border:-border], barred[border:-border]
     moves = [
-        (padded[2 + y : 2 + y + rows, 2 + x : 2 + x + columns], np.float32(CELL_M * np.hypot(x, y)))
+        (padded[border + step : len(padded) - border + step], barred + np.float32(CELL_M * np.hypot(dx, dy)))
         for dx, dy in _MOVES
-        for x, y in ((dx, dy), (-dx, -dy))
+        for step in (dy * stride + dx, -dy * stride - dx)
     ]
-    best, spare = np.empty_like(way), np.empty_like(way)
+    spare = np.empty_like(inner)
     for _ in range(rounds):
-        best.fill(np.inf)
-        for neighbour, length in moves:
+        before = inner.copy()
+        for neighbour, length in moves:  # each in place, so that a round carries further than one move
             np.add(neighbour, length, out=spare)
-            np.minimum(best, spare, out=best)
-        best += wall
-        if not (best < inner).any():
+            np.minimum(inner, spare, out=inner)
+        if np.array_equal(inner, before):
             break
-        np.minimum(inner, best, out=inner)
-    return inner.copy()
+    return padded.reshape(rows + 4, stride)[2:-2, 2:-2].copy()
 
 
 def _bounce(room: Room, grid: NDArray[np.float64], free: NDArray[np.float64]) -> NDArray[np.float32]:
