@@ -26,7 +26,7 @@ VERBS = (
     Verb("drive", "edge.commands.drive:main", "", "drive by keyboard or gamepad, hold to drive"),
     Verb("train", "train.commands.train:main", "workstation", "train a policy or a detector"),
     Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
-    Verb("convert", "convert.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
+    Verb("convert", "train.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
     Verb("detect", "edge.commands.detect:main", "", "find persons and things in photos, videos and cameras"),
 )
 
