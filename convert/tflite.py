@@ -45,7 +45,7 @@ def export(
     module = tf.Module()
     module._vars = list(variables)
 
-    @tf.function(input_signature=[tf.TensorSpec(input_shape, tf.float32, name="input")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec(input_shape, tf.float32, name="input")])
     def serve(x: Any) -> dict[str, Any]:
         # The converter orders outputs by name.
         return {f"output_{index:03d}": value for index, value in enumerate(function(x))}

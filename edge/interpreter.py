@@ -6,6 +6,7 @@ checks the manifest, the sha256 and each tensor before the first inference.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -75,6 +76,11 @@ class Interpreter:
         value: NDArray[Any] = self._native.get_tensor(self._output_ids[index])
         return value
 
+    def resize(self, shape: tuple[int, ...], index: int = 0) -> None:
+        """Give an input another shape (a larger batch); views from before no longer hold."""
+        self._native.resize_tensor_input(self._input_ids[index], shape)
+        self._native.allocate_tensors()
+
     def run(self, *values: NDArray[Any]) -> list[NDArray[Any]]:
         """Real values in, real values out: quantise each input, invoke, dequantise each output."""
         for index, (value, tensor) in enumerate(zip(values, self.inputs, strict=True)):
@@ -133,8 +139,9 @@ def dequantise(value: NDArray[Any], tensor: Tensor) -> NDArray[Any]:
 def _load(flatbuffer: bytes, threads: int, name: str) -> tuple[str, Any]:
     for backend, make in _backends():
         try:
-            native = make(model_content=flatbuffer, num_threads=threads)
-            native.allocate_tensors()
+            with _silence():
+                native = make(model_content=flatbuffer, num_threads=threads)
+                native.allocate_tensors()
         except (ImportError, AttributeError):  # tflite-runtime under numpy 2 imports, and fails here
             continue
         except (ValueError, RuntimeError) as error:
@@ -168,6 +175,24 @@ def _backends() -> Iterator[tuple[str, Callable[..., Any]]]:
         except (ImportError, AttributeError):
             continue
         yield backend, loaded.lite.Interpreter if backend == "tensorflow" else loaded.Interpreter
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Without the delegate's remark, which C++ writes straight to the file descriptor at each start."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
 
 
 def _tensor(detail: dict[str, Any], name: str) -> Tensor:

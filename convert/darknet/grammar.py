@@ -75,7 +75,9 @@ def parse(path: Path) -> list[Section]:
             continue
         if line.startswith("["):
             if not line.endswith("]"):
-                raise ConvertError(f"{path}, line {number}: {raw.strip()!r} opens a section without closing its bracket")
+                raise ConvertError(
+                    f"{path}, line {number}: {raw.strip()!r} opens a section without closing its bracket"
+                )
             sections.append(Section(line[1:-1].strip().lower(), number, str(path)))
             continue
         key, equals, value = line.partition("=")

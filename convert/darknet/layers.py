@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 from keras import layers
 
 from convert.darknet.grammar import Section
@@ -66,7 +65,9 @@ def convolutional(net: Network, section: Section, name: str) -> Any:
     x = net.last
     channels = int(x.shape[-1])
     if channels % groups or filters % groups:
-        raise section.error(f"has groups={groups}, which does not divide {channels} channels and {filters} filters", "groups")
+        raise section.error(
+            f"has groups={groups}, which does not divide {channels} channels and {filters} filters", "groups"
+        )
     shape = ConvShape(filters, channels, size, groups, normalised)
     if size + 0 > min(int(x.shape[1]), int(x.shape[2])) + 2 * padding:
         raise section.error(f"has size={size}, more than its input of {x.shape[2]}x{x.shape[1]}", "size")
@@ -214,5 +215,3 @@ BUILDERS: dict[str, Callable[[Network, Section, str], Any]] = {
     "dropout": dropout,
     "yolo": yolo,
 }
-
-

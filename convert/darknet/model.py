@@ -106,7 +106,9 @@ def _mask(section: Section) -> list[int]:
     mask = [int(value) for value in section.numbers("mask", tuple(float(index) for index in range(count)))]
     anchors = section.numbers("anchors", ())
     if len(anchors) % 2 or any(not 0 <= index < len(anchors) // 2 for index in mask) or min(anchors, default=0) <= 0:
-        raise section.error(f"has mask={section.text('mask', 'all')}, which does not fit its {len(anchors) / 2:g} anchors", "mask")
+        raise section.error(
+            f"has mask={section.text('mask', 'all')}, which does not fit its {len(anchors) / 2:g} anchors", "mask"
+        )
     return mask
 
 
@@ -148,7 +150,11 @@ def _only(
         if not isinstance(layer, keras.layers.Conv2D):
             raise ConvertError("the heads of this detector are not plain convolutions, so classes cannot be left out")
         fields = 5 + decode.classes
-        rows = [anchor * fields + field for anchor in range(len(head.anchors)) for field in [*range(5), *(5 + w for w in wanted)]]
+        rows = [
+            anchor * fields + field
+            for anchor in range(len(head.anchors))
+            for field in [*range(5), *(5 + w for w in wanted)]
+        ]
         config = layer.get_config() | {"filters": len(rows), "name": f"{layer.name}_kept"}
         narrow = keras.layers.Conv2D.from_config(config)
         outputs.append(narrow(layer.input))

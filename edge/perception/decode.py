@@ -52,7 +52,9 @@ class _Head:
         self.new_coords = head.new_coords
         self.quantised = tensor.scale != 0.0
         if tensor.dtype not in (("int8", "uint8") if self.quantised else ("float32",)):
-            raise ModelError(f"output {head.output} of the model is {tensor.dtype}, expected float32 or int8; convert it again")
+            raise ModelError(
+                f"output {head.output} of the model is {tensor.dtype}, expected float32 or int8; convert it again"
+            )
         # new_coords heads (Scaled-YOLOv4) come with the logistic already applied to every channel.
         least = score if head.new_coords else math.log(score / (1.0 - score))
         self.least: Any = least
@@ -99,9 +101,7 @@ class DarknetDecoder:
         score: candidates at or below this score are dropped; 0 < score < 1.
     """
 
-    def __init__(
-        self, spec: DarknetDecode, outputs: tuple[Tensor, ...], width: int, height: int, score: float
-    ) -> None:
+    def __init__(self, spec: DarknetDecode, outputs: tuple[Tensor, ...], width: int, height: int, score: float) -> None:
         if not 0.0 < score < 1.0:
             raise ValueError(f"score must lie between 0 and 1, not {score}")
         self.score = score

@@ -76,9 +76,7 @@ class Detector:
             found.append(Detection(labels[index], score, box, bearing, height))
         return tuple(found)
 
-    def boxes(
-        self, image: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.floating], NDArray[np.float32], NDArray[np.intp]]:
+    def boxes(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.float32], NDArray[np.intp]]:
         """The same as arrays: boxes (N, 4) in pixels of `image`, scores (N,), classes (N,)."""
         self.preprocessor.write(image, self._input)
         self.interpreter.invoke()

@@ -102,7 +102,9 @@ def _storing(spec: ImageInput, tensor: Tensor) -> Callable[[NDArray[np.uint8], N
 
         return as_floats
     if tensor.dtype not in ("int8", "uint8"):
-        raise ModelError(f"the model's image input is {tensor.dtype}, expected float32, int8 or uint8; convert it again")
+        raise ModelError(
+            f"the model's image input is {tensor.dtype}, expected float32, int8 or uint8; convert it again"
+        )
     table = quantise(np.arange(256) * spec.scale + spec.offset, tensor)
     if np.array_equal(table.view(np.uint8), np.arange(256, dtype=np.uint8) ^ 128):  # scale 1/255, zero point -128
 

@@ -1,0 +1,201 @@
+"""`edgebot convert`: a trained run, or a detector in Darknet's files, into one proven `.tflite`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import ValidationError
+
+from convert import run as runs
+from convert.errors import ConvertError
+from edge.errors import UsageError
+from edge.manifest import NAME
+
+if TYPE_CHECKING:
+    from convert.parity import Converted, Judge
+    from convert.tflite import Mode
+
+Judges = Mapping[str, Callable[[Path], "Judge"]]
+
+MODES = ("none", "float16", "dynamic", "int8")
+MODE_HELP = "none: float32; float16: half the size; dynamic: int8 weights; int8: whole"
+CALIBRATE_HELP = "a folder of typical photos (64 are enough), for int8"
+
+EXAMPLES = """\
+examples:
+  edgebot convert runs/light-ppo-0                          a policy, its success measured before and after
+  edgebot convert runs/light-ppo-0 -o light.tflite --quantize none
+  edgebot convert darknet --cfg y.cfg --weights y.weights --names coco.names --quantize int8 --calibrate photos/
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; `{self.prog} --help` shows how")
+
+
+def main(argv: list[str], judges: Judges | None = None) -> int:
+    """Run the verb.
+
+    Args:
+        argv: what follows `edgebot convert`.
+        judges: per task of a run, what makes its judge from the run's folder; `train` supplies them.
+    """
+    if argv and argv[0] == "darknet":
+        return _darknet(_darknet_parser().parse_args(argv[1:]))
+    return _run(_run_parser().parse_args(argv), judges or {})
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "edgebot convert", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "run", metavar="RUN", type=Path, help="a run folder of `edgebot train`, or: darknet (see its --help)"
+    )
+    _common(parser, "dynamic for a policy, int8 for a detector", "RUN/model.tflite")
+    return parser
+
+
+def _darknet_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "edgebot convert darknet",
+        description="A YOLO detector from Darknet's files into one .tflite.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, text in (("cfg", "the network"), ("weights", "its weights"), ("names", "one label a line")):
+        parser.add_argument(f"--{name}", metavar="FILE", type=Path, required=True, help=text)
+    parser.add_argument("--keep", metavar="LABELS", default="", help="only these labels (person,dog): a smaller head")
+    _common(parser, "none", "named like the weights, here")
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, mode: str, output: str) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=f"the model file ({output})")
+    parser.add_argument("--quantize", choices=MODES, help=f"{MODE_HELP} ({mode})")
+    parser.add_argument("--calibrate", metavar="DIR", type=Path, help=CALIBRATE_HELP)
+
+
+def _run(args: argparse.Namespace, judges: Judges) -> int:
+    run = runs.read(args.run)
+    output = args.output or run.path / "model.tflite"
+    _writable(output)
+    mode: Mode = args.quantize or ("int8" if run.kind == "detector" else "dynamic")
+    photos = _photos(args.calibrate)
+    _silence_tensorflow()
+    from convert import detector, policy
+    from convert.progress import steps
+
+    with steps() as shown:
+        shown.begin("reading the run")
+        model = runs.load_model(run)
+        judge = judges[run.task](run.path) if run.task in judges else None
+        if judge is None:
+            _say(f"no judge for the task {run.task!r}: outputs are compared, success is not")
+        draft = run.draft | {"provenance": run.draft["provenance"] | _made_by()}
+        try:
+            if run.kind == "detector":
+                if photos is None and judge is not None and mode == "int8":
+                    shown.begin("calibration scenes")
+                    photos = list(judge.calibration())
+                made = detector.convert(model, draft, mode, photos, judge, shown, str(run.path))
+            else:
+                made = policy.convert(model, draft, mode, judge, shown, str(run.path))
+        except (ValidationError, KeyError) as error:
+            raise ConvertError(
+                f"{run.path / runs.SETTINGS} says of the manifest what cannot be ({_short(error)}); train again"
+            ) from None
+    return _save(output, made)
+
+
+def _darknet(args: argparse.Namespace) -> int:
+    output = args.output or Path(args.weights.stem + ".tflite")
+    mode: Mode = args.quantize or "none"
+    if mode == "int8" and args.calibrate is None:
+        raise UsageError("--quantize int8 needs --calibrate with a folder of typical photos (64 are enough)")
+    for file in (args.cfg, args.weights, args.names):
+        if not file.is_file():
+            raise ConvertError(f"{file} is not there; give the detector's --cfg, --weights and --names files")
+    _writable(output)
+    photos = _photos(args.calibrate)
+    _silence_tensorflow()
+    from convert import detector
+    from convert.darknet.model import load
+    from convert.progress import steps
+
+    keep = tuple(label.strip() for label in args.keep.split(",") if label.strip())
+    with steps() as shown:
+        shown.begin("reading Darknet's files")
+        source = load(args.cfg, args.weights, args.names, keep)
+        draft: dict[str, Any] = {
+            "kind": "detector",
+            "name": args.weights.stem,
+            "image": source.image,
+            "decode": source.decode,
+            "labels": source.labels,
+            "provenance": source.provenance | _made_by(),
+        }
+        made = detector.convert(source.keras, draft, mode, photos, None, shown, str(args.weights))
+    return _save(output, made)
+
+
+def _photos(folder: Path | None) -> Any:
+    if folder is None:
+        return None
+    from convert.images import read_folder
+
+    pictures, broken = read_folder(folder)
+    if broken:
+        names = ", ".join(path.name for path in broken[:3])
+        _say(f"{len(broken)} files in {folder} are no pictures and are left out: {names}{'...' if broken[3:] else ''}")
+    return pictures
+
+
+def _writable(output: Path) -> None:
+    """Better known now than after minutes of work."""
+    folder = output.parent
+    while not folder.exists():
+        folder = folder.parent
+    if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{output} cannot be written; give another file with -o")
+
+
+def _save(output: Path, made: Converted) -> int:
+    from convert.progress import report
+
+    report(made.parity)
+    made.save(output)
+    _say(f"wrote {output} ({output.stat().st_size / 1024:.0f} KiB); its manifest: unzip -p {output} {NAME}")
+    return 0
+
+
+def _made_by() -> dict[str, Any]:
+    found = {}
+    for name in ("edgebot", "tensorflow", "tensorflow-cpu", "keras", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"converted_with": found}
+
+
+def _silence_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return f"{error} is missing"
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,68 @@
+"""What values flow through a network: measured on calibration images, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from convert.graph import Graph, Node
+
+BATCH = 8
+LOW, HIGH = 0.01, 99.99  # percentiles; 0.1 and 99.9 cut too much, minimum and maximum serve outliers
+SAMPLE = 1 << 18  # values of a node per batch that are looked at: the percentile's own error is far below 1 %
+
+Images = NDArray[np.float32]
+Advance = Callable[[int], None]
+
+
+def batches(images: Images) -> Iterator[Images]:
+    """Batches of `BATCH`; a rest of fewer is dropped unless it is all there is."""
+    for start in range(0, max(len(images) - BATCH + 1, 1), BATCH):
+        yield images[start : start + BATCH]
+
+
+def _traced(graph: Graph, summary: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """A compiled function from a batch to a summary of every node's value."""
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *graph.input_shape), tf.float32)])
+    def trace(x: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+
+        def observe(node: Node, value: Any) -> Any:
+            found[node.name] = summary(value)
+            return value
+
+        graph.run(x, observe)
+        return found
+
+    return trace
+
+
+def channel_maxima(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, NDArray[Any]]:
+    """Per node the largest magnitude of each channel over all images."""
+    trace = _traced(graph, lambda value: tf.reduce_max(tf.abs(value), axis=(0, 1, 2)))
+    largest: dict[str, NDArray[Any]] = {}
+    for batch in batches(images):
+        for name, value in trace(batch).items():
+            largest[name] = np.maximum(largest.get(name, 0.0), value.numpy())
+        advance(len(batch))
+    return largest
+
+
+def ranges(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, tuple[float, float]]:
+    """Per node a range that holds nearly all its values: the mean over batches of two percentiles, 0 included."""
+    trace = _traced(graph, lambda value: tf.reshape(value, [-1]))
+    sums: dict[str, NDArray[Any]] = {}
+    count = 0
+    for batch in batches(images):
+        for name, value in trace(batch).items():
+            flat = value.numpy()
+            flat = flat[:: -(-len(flat) // SAMPLE) | 1]  # an odd step, so that it walks through all channels
+            sums[name] = sums.get(name, np.zeros(2)) + np.percentile(flat, (LOW, HIGH))
+        count += 1
+        advance(len(batch))
+    return {name: (min(float(low) / count, 0.0), max(float(high) / count, 0.0)) for name, (low, high) in sums.items()}
