@@ -73,6 +73,7 @@ class LightObservation(_Part):
     version: int
     size: int
     period_s: float
+    done_light: float | None = None  # the brighter sensor's reading at which the goal is reached; None: never done
 
 
 class TwistActions(_Part):

@@ -42,7 +42,7 @@ class Categorical:
     def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
         # The Gumbel-max trick: argmax of logits plus Gumbel noise is a draw from the softmax.
         exponential = rng.standard_exponential(outputs.shape, dtype=np.float32)
-        actions = (outputs - np.log(exponential)).argmax(1)
+        actions = (outputs - np.log(exponential + 1e-30)).argmax(1)  # in 2**24 draws one is an exact 0
         shifted = outputs - outputs.max(1, keepdims=True)
         chosen = shifted[np.arange(len(actions)), actions]
         return actions, chosen - np.log(np.exp(shifted).sum(1))

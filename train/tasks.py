@@ -5,14 +5,20 @@ A robot task is listed in `ROBOT_TASKS`; any other name is taken as a Gymnasium 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.errors import UsageError
 from train.envs.batch import BatchEnv
-from train.envs.gym_batch import GymBatch
+from train.envs.gym_batch import GymBatch, make_one
+from train.evaluation import Act
 
 ROBOT_TASKS = {"light": "train.envs.light:LightTask"}
 OTHER_TASKS = {"detector": "train.detector.train:main"}
@@ -40,6 +46,11 @@ class Task(Protocol):
     def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
         """Environments that training never sees, one for each episode, with the seeds to reset them with."""
 
+    film_fps: float
+
+    def film(self, act: Act, episode: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        """One episode of the evaluation as RGB frames, all of one size."""
+
     def manifest(self) -> dict[str, Any]:
         """What the manifest of a converted policy says of observation and actions; {} where no robot runs it."""
 
@@ -55,6 +66,7 @@ class GymTask:
     default_steps = 100_000
     evaluation_episodes = 100
     agent_settings: dict[str, Any] = {}
+    film_fps = 30.0
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -71,8 +83,33 @@ class GymTask:
         for first in range(0, episodes, size):
             yield GymBatch(self.name, min(size, episodes - first)), EVALUATION_SEEDS + seed * 10_000 + first
 
+    def film(self, act: Act, episode: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        yield from film(make_one(self.name, render_mode="rgb_array"), act, EVALUATION_SEEDS + seed * 10_000 + episode)
+
     def manifest(self) -> dict[str, Any]:
         return {}
+
+
+def film(
+    env: gymnasium.Env[Any, Any], act: Act, seed: int, options: dict[str, Any] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """One greedy episode of `env` as the frames that it renders. Raises `UsageError` where it renders none."""
+    first = int(getattr(env.action_space, "start", 0))
+    try:
+        seen, _ = env.reset(seed=seed, options=options)
+        done = False
+        while not done:
+            frame = env.render()
+            if not isinstance(frame, np.ndarray):
+                raise UsageError(f"{env.spec.id if env.spec else 'this task'} renders no pictures; leave out --video")
+            yield frame
+            action = act(np.asarray(seen, np.float32).reshape(1, -1))[0]
+            seen, _, terminated, truncated, _ = env.step(action + first)
+            done = terminated or truncated
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise UsageError(f"a video of this task needs a package that is not installed ({error})") from None
+    finally:
+        env.close()
 
 
 def make(name: str, settings: dict[str, Any] | None = None) -> Task:
@@ -93,10 +130,6 @@ def make(name: str, settings: dict[str, Any] | None = None) -> Task:
 
 def check_name(name: str) -> None:
     """Raises `UsageError`, naming the nearest known task, where `name` is neither a robot task nor a Gymnasium id."""
-    import difflib
-
-    import gymnasium
-
     if name in ROBOT_TASKS or name in OTHER_TASKS or name in gymnasium.registry:
         return
     if ":" in name or "/" in name:  # "module:Name-v0" brings its own registration; gymnasium.make tells

@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/TASK-ALGO-SEED)")
     parser.add_argument("--steps", type=int, metavar="N", help="environment steps; learning rates anneal over them")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings"
+    )
     parser.add_argument("--settings", action="store_true", help="list every setting of TASK and --algo, and stop")
     return parser
 
@@ -60,7 +62,9 @@ def main(argv: list[str]) -> int:
     for name in ("steps", "seed"):
         value = getattr(args, name)
         if value is not None and value < (name == "steps"):
-            raise UsageError(f"--{name} is {value}; expected {'a whole number above' if name == 'steps' else 'at least'} 0")
+            raise UsageError(
+                f"--{name} is {value}; expected {'a whole number above' if name == 'steps' else 'at least'} 0"
+            )
     return _train(args)
 
 
@@ -71,7 +75,11 @@ def _train(args: argparse.Namespace) -> int:
     if args.settings:
         task = tasks.make(args.task)
         own = describe(task.settings)
-        print(f"{args.algo}:\n{describe(override(PPOSettings(), task.agent_settings))}\n{args.task}:\n{own}".rstrip(": \n"))
+        print(
+            f"{args.algo}:\n{describe(override(PPOSettings(), task.agent_settings))}\n{args.task}:\n{own}".rstrip(
+                ": \n"
+            )
+        )
         return 0
     if args.resume:
         run = _open(args, given)
@@ -90,7 +98,14 @@ def _train(args: argparse.Namespace) -> int:
         run = RunFolder.create(
             path,
             RunSettings(
-                args.task, args.algo, seed, steps, asdict(agent_settings), asdict(task.settings), task.manifest(), versions()
+                args.task,
+                args.algo,
+                seed,
+                steps,
+                asdict(agent_settings),
+                asdict(task.settings),
+                task.manifest(),
+                versions(),
             ),
         )
     return _learn(run, task, agent_settings, steps, args.resume)
@@ -99,11 +114,19 @@ def _train(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
     run = RunFolder.open(args.run or latest_path(args.task, args.algo, args.seed or 0))
     found = run.settings
-    for name, want, have in (("task", args.task, found.task), ("algo", args.algo, found.algo), ("seed", args.seed, found.seed)):
+    for name, want, have in (
+        ("task", args.task, found.task),
+        ("algo", args.algo, found.algo),
+        ("seed", args.seed, found.seed),
+    ):
         if want is not None and want != have:
-            raise UsageError(f"{run.path} is a run of {name} {have!r}, not {want!r}; resume it with what it was made with")
+            raise UsageError(
+                f"{run.path} is a run of {name} {have!r}, not {want!r}; resume it with what it was made with"
+            )
     if given:
-        raise UsageError(f"--set {next(iter(given))}=... cannot change a run that resumes; begin a new one without --resume")
+        raise UsageError(
+            f"--set {next(iter(given))}=... cannot change a run that resumes; begin a new one without --resume"
+        )
     return run
 
 
@@ -125,7 +148,9 @@ def _learn(run: RunFolder, task: tasks.Task, agent_settings: object, steps: int,
     env.close()
     console.print(f"{agent.steps:,} steps in {time.perf_counter() - started:.1f} s; run folder {run.path}")
     if interrupted:
-        console.print(f"interrupted; the best policy is kept, and --run {run.path} --resume goes on from the last checkpoint")
+        console.print(
+            f"interrupted; the best policy is kept, and --run {run.path} --resume goes on from the last checkpoint"
+        )
         return 130
     session.choose(task.choosing)
     result = session.evaluate(task.evaluation(task.evaluation_episodes, 0), task.evaluation_episodes).as_json()

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from robot.sim.room import Room
 from robot.sim.rooms import EVALUATION_SEEDS, RoomPool
 from robot.sim.world import World
 from train.envs.batch import BatchEnv, Flags, Floats, Step
+from train.evaluation import Act
 from train.settings import setting
 
 TICK_S = 0.05
@@ -29,6 +30,8 @@ TWISTS = ((0.4, 0.0), (0.3, 1.5), (0.3, -1.5), (0.0, 2.0), (0.0, -2.0))
 """The actions: v in m/s, omega in rad/s. Ahead, two arcs, and turning on the spot to either side."""
 GOAL_M = 0.5
 """An evaluated episode succeeds within this distance of the lamp."""
+DONE_M = 0.45
+"""A robot that drives by itself stops where the light says that it is as near as this."""
 ROOMS = 1000
 """Rooms to choose among policies with, and to evaluate in."""
 
@@ -38,10 +41,12 @@ class LightSettings:
     """The task's settings."""
 
     level: str = setting("hard", "rooms: easy or hard", among=("easy", "hard"))
-    rooms: int = setting(800, "how many rooms are trained in", low=1, high=EVALUATION_SEEDS - ROOMS - 1)
+    rooms: int = setting(500, "how many rooms are trained in", low=1, high=EVALUATION_SEEDS - ROOMS - 1)
     period_s: float = setting(0.2, "seconds from one decision to the next", low=TICK_S, high=2.0)
     limit_s: float = setting(60.0, "seconds after which an episode is cut", low=1.0)
-    goal_m: float = setting(0.4, "distance to the lamp at which training ends an episode; nearer than 0.5", low=0.1, high=GOAL_M)
+    goal_m: float = setting(
+        0.35, "distance to the lamp at which training ends an episode; nearer than 0.5", low=0.1, high=GOAL_M
+    )
     goal_reward: float = setting(3.0, "reward for reaching the lamp", low=0.0)
     step_cost: float = setting(0.01, "what each decision costs", low=0.0)
     contact_cost: float = setting(0.05, "what touching something costs, per decision", low=0.0)
@@ -158,7 +163,7 @@ class LightBatch:
         self._applied[:, at] = 0.0
         self._age[at] = 0
         self._way[at] = self._geodesic()[at]
-        light, self._range[at] = world.sense_light()[:, at], world.sense_range()[at]
+        light, self._range[at] = world.sense_light(at), world.sense_range(at)
         fresh = self._observer.observe_some(at, light, self._range[at])
         seen = seen.copy()
         seen[at] = fresh.T
@@ -186,11 +191,16 @@ class LightBatch:
         return state
 
 
+def _evaluation_seed(seed: int) -> int:
+    """The first room of evaluation number `seed`."""
+    return EVALUATION_SEEDS + seed * 100_000
+
+
 class LightTask:
     """`edgebot train light`."""
 
     name = "light"
-    default_steps = 4_000_000
+    default_steps = 1_200_000
     evaluation_episodes = ROOMS
     agent_settings: dict[str, Any] = {
         "envs": 1024, "horizon": 32, "epochs": 4, "minibatch": 4096, "learning_rate": 1e-3, "entropy": 0.01,
@@ -198,22 +208,57 @@ class LightTask:
 
     def __init__(self) -> None:
         self.settings = LightSettings()
+        self._pool: RoomPool | None = None
 
     def training(self, n: int) -> BatchEnv:
-        s = self.settings
-        return LightBatch(RoomPool("light", s.level, range(s.rooms)), n, s, goal_m=s.goal_m)
+        return LightBatch(self._rooms(), n, self.settings, goal_m=self.settings.goal_m)
 
     def choosing(self) -> tuple[BatchEnv, int]:
+        rooms = self._rooms()
+        return LightBatch(rooms, len(rooms), self.settings, goal_m=GOAL_M, in_order=True), 1
+
+    def _light_at(self, distance: float) -> float:
+        """What the brighter sensor reads at most, in 99 of 100 cases, `distance` m from a lamp that it sees."""
+        rooms = [room for room in self._rooms()[:60] for _ in range(12)]
+        world = World(load(), rooms, noise=False)
+        rng = np.random.default_rng(0)
+        from_lamp, off = rng.uniform(-np.pi, np.pi, len(rooms)), rng.uniform(-0.6, 0.6, len(rooms))
+        lamps = np.array([room.lamp for room in rooms]).T
+        away = distance * np.stack((np.cos(from_lamp), np.sin(from_lamp)))
+        world.pose[:2], world.pose[2] = lamps + away, from_lamp + np.pi + off
+        return round(float(np.quantile(world.sense_light().max(0), 0.99)), 4)
+
+    def _rooms(self) -> RoomPool:
         s = self.settings
-        count = min(s.rooms, 500)
-        return LightBatch(RoomPool("light", s.level, range(count)), count, s, goal_m=GOAL_M, in_order=True), 1
+        if self._pool is None or (self._pool.level, len(self._pool)) != (s.level, s.rooms):
+            self._pool = RoomPool("light", s.level, range(s.rooms))
+        return self._pool
 
     def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
         for first in range(0, episodes, ROOMS):
             count = min(ROOMS, episodes - first)
-            start = EVALUATION_SEEDS + seed * 100_000 + first
+            start = _evaluation_seed(seed) + first
             rooms = RoomPool("light", self.settings.level, range(start, start + count))
             yield LightBatch(rooms, count, self.settings, goal_m=GOAL_M, in_order=True), start
+
+    film_fps = 10.0
+
+    def film(self, act: Act, episode: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+        import cv2
+
+        from train.envs.light_env import LightEnv
+        from train.tasks import film
+
+        room = _evaluation_seed(seed) + episode
+        env = LightEnv("rgb_array", **asdict(self.settings))
+        side = 480
+        for frame in film(env, act, seed, {"room_seed": room}):  # rooms differ in size, a video's frames do not
+            scale = side / max(frame.shape[:2])
+            small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            square = np.full((side, side, 3), 255, np.uint8)
+            top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
+            square[top : top + small.shape[0], left : left + small.shape[1]] = small
+            yield square
 
     def manifest(self) -> dict[str, Any]:
         return {
@@ -221,7 +266,7 @@ class LightTask:
             "name": "light",
             "observation": {
                 "name": observation.NAME, "version": observation.VERSION, "size": observation.SIZE,
-                "period_s": self.settings.period_s,
+                "period_s": self.settings.period_s, "done_light": self._light_at(DONE_M),
             },
             "actions": {"kind": "twist", "twists": [list(twist) for twist in TWISTS]},
         }  # fmt: skip

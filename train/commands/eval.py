@@ -1,0 +1,117 @@
+"""`edgebot eval RUN|MODEL`: greedy evaluation, on episodes that training never saw."""
+
+from __future__ import annotations
+
+import train.threads  # noqa: F401  isort: skip  # before numpy and TensorFlow load
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from edge.errors import UsageError
+from train import tasks
+from train.evaluation import Act, evaluate
+from train.runs import RunFolder
+
+EXAMPLES = """\
+examples:
+  edgebot eval runs/light-ppo-0                      1,000 unseen rooms
+  edgebot eval light.tflite --episodes 200 --json    the converted model, in the same rooms
+  edgebot eval runs/light-ppo-0 --video light.mp4    some episodes, seen from above
+"""
+
+VIDEO_EPISODES = 4
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb."""
+    parser = argparse.ArgumentParser(
+        "edgebot eval", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", metavar="RUN|MODEL", type=Path, help="a run folder, or a policy's .tflite file")
+    parser.add_argument("--episodes", type=int, metavar="N", help="how many (1,000 rooms; 100 for a Gymnasium id)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses the episodes (0)")
+    parser.add_argument("--video", type=Path, metavar="FILE", help=f"film the first {VIDEO_EPISODES} episodes")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON to stdout")
+    args = parser.parse_args(argv)
+    if args.episodes is not None and not 1 <= args.episodes <= 100_000:
+        raise UsageError(f"--episodes is {args.episodes}; expected 1 to 100000")
+    if not 0 <= args.seed < 1_000_000:
+        raise UsageError(f"--seed is {args.seed}; expected 0 to 999999")
+    if args.video is not None:
+        from train.video import check_path
+
+        check_path(args.video)
+    task, act = _open(args.source)
+    episodes = args.episodes or task.evaluation_episodes
+    console = Console(stderr=True)
+    with Progress(console=console) as progress:
+        bar = progress.add_task("evaluate", total=episodes)
+        batches = task.evaluation(episodes, args.seed)
+        result = evaluate(act, batches, lambda done: progress.update(bar, completed=done)).as_json()
+    if args.json:
+        print(json.dumps(result))
+    else:
+        Console().print(_table(args.source, result))
+    if args.video is not None:
+        _film(args.video, task, act, min(episodes, VIDEO_EPISODES), args.seed)
+        console.print(f"video: {args.video}")
+    return 0
+
+
+def _open(source: Path) -> tuple[tasks.Task, Act]:
+    """The task of a run or a model, and how it acts."""
+    if source.is_dir() or not source.exists() and source.suffix != ".tflite":
+        import keras
+
+        run = RunFolder.open(source)
+        if run.settings.task in tasks.OTHER_TASKS:
+            raise UsageError(f"{source} is a run of {run.settings.task}; eval judges policies, such as a run of light")
+        model = run.load_policy()
+        if not isinstance(model, keras.Sequential):
+            raise UsageError(f"{source} holds no policy network that eval knows; train it again")
+        from train.networks import FastMLP
+
+        network = FastMLP(model)
+        return tasks.make(run.settings.task, run.settings.environment), lambda seen: network(seen).argmax(1)
+    from edge.policies.learned import LearnedPolicy
+
+    policy = LearnedPolicy(source)
+    environment = policy.manifest.provenance.get("environment", {})
+    if policy.name not in tasks.ROBOT_TASKS:
+        raise UsageError(f"{source} is a policy for {policy.name!r}; eval knows {', '.join(tasks.ROBOT_TASKS)}")
+
+    def act(seen: NDArray[np.float32]) -> NDArray[np.int64]:
+        return np.array([max(policy.choose(row), 0) for row in seen])
+
+    return tasks.make(policy.name, environment), act
+
+
+def _table(source: Path, result: dict[str, Any]) -> Table:
+    table = Table(title=f"{source}: greedy, unseen episodes", show_header=False)
+    for name, value in result.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
+    return table
+
+
+def _film(path: Path, task: tasks.Task, act: Act, episodes: int, seed: int) -> None:
+    from train.video import write_video
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for episode in range(episodes):
+            yield from task.film(act, episode, seed)
+
+    write_video(path, frames(), task.film_fps)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
