@@ -124,6 +124,9 @@ def decide(config: RobotConfig, senses: Senses, wanted: Command, at: Situation) 
 def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason | None:
     """The first reason for a full stop. Comparisons are written so that NaN fails them too."""
     now, guard = at.now, config.guard
+    # First, since an iteration that hung makes every sense look old, and they are not to blame.
+    if not _age(at.sensed_at, now) <= config.drive.command_timeout_s:
+        return Reason.STALE_COMMAND
     switch = senses.emergency_stop
     if switch is not None and not (_fresh(switch, now, guard.sense_stale_s) and switch.value == 0.0):
         return Reason.EMERGENCY_STOP
@@ -149,8 +152,6 @@ def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason |
         stale_s = 0.0 if config.camera is None else config.camera.stale_s
         if at.frame_at is None or not _age(at.frame_at, now) <= stale_s:
             return Reason.STALE_FRAME
-    if not _age(at.sensed_at, now) <= config.drive.command_timeout_s:
-        return Reason.STALE_COMMAND
     return None
 
 

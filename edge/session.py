@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edge.errors import EdgeError
 from edge.goal import TASKS, Goal
 from edge.guard import Guard
 from edge.loop import Loop, Tick
@@ -61,6 +62,7 @@ class Session:
     goal: Goal | None  # None on a real robot, where nobody knows
     recorder: Recorder | None
     perception: Perception | None
+    recording_error: str = ""  # known after closing
 
     def run(
         self,
@@ -74,6 +76,14 @@ class Session:
     def verdict(self) -> Verdict | None:
         """How a simulated run stands, by the world's truth."""
         return None if self.goal is None else self.goal.verdict()
+
+    def close_recording(self) -> None:
+        """Finish the recording; what fails is noted, that a run's summary is not lost over its recording."""
+        if self.recorder is not None:
+            try:
+                self.recorder.close()
+            except EdgeError as error:
+                self.recording_error = str(error)
 
 
 @contextmanager
@@ -101,21 +111,21 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
         world = getattr(body, "world", None)
         recorder = None
         if settings.record is not None:
-            recorder = stack.enter_context(
-                Recorder(
-                    settings.record,
-                    _metadata(policy, settings),
-                    _attachments(config, policy) | settings.attachments,
-                    pose=None if world is None else lambda: tuple(world.pose[:, 0].tolist()),
-                    wait=isinstance(clock, VirtualClock),
-                    overwrite=settings.overwrite,
-                )
+            recorder = Recorder(
+                settings.record,
+                _metadata(policy, settings),
+                _attachments(config, policy) | settings.attachments,
+                pose=None if world is None else lambda: tuple(world.pose[:, 0].tolist()),
+                wait=isinstance(clock, VirtualClock),
+                overwrite=settings.overwrite,
             )
-        stack.callback(body.stop)  # the wheels first, whatever is closed after them
         guard = Guard(config, needs_camera=policy.needs_camera)
         loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder)
         goal = None if world is None or settings.task not in TASKS else Goal(world, settings.task)
-        yield Session(settings, config, body, clock, loop, goal, recorder, perception)
+        session = Session(settings, config, body, clock, loop, goal, recorder, perception)
+        stack.callback(session.close_recording)
+        stack.callback(body.stop)  # the wheels first, whatever is closed after them
+        yield session
 
 
 def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:

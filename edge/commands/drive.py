@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     if not args.sim and args.robot is None:
         raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
-    from edge.commands.run import CODES, report
+    from edge.commands.run import CODES, exit_code, report
     from edge.controls import Gamepad, HoldToDrive, Keyboard, raw_terminal
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
@@ -75,9 +75,7 @@ def main(argv: list[str]) -> int:
     if gone is not None:
         print(f"edgebot: gamepad {gone} is gone, so the robot was stopped; plug it in and start again", file=sys.stderr)
         return 1
-    if summary.message and summary.ended == "fault":
-        print(f"edgebot: {summary.message}", file=sys.stderr)
-    return CODES[summary.ended]
+    return exit_code(summary, session)
 
 
 def _parser() -> Parser:

@@ -75,9 +75,16 @@ def main(argv: list[str]) -> int:
     report(summary, verdict, session)
     if args.json:
         print(json.dumps(as_json(summary, verdict, session)))
-    if summary.message and summary.ended == "fault":
-        print(f"edgebot: {summary.message}", file=sys.stderr)
-    return 1 if summary.policy_faults and CODES[summary.ended] == 0 else CODES[summary.ended]
+    return exit_code(summary, session)
+
+
+def exit_code(summary: Summary, session: Session) -> int:
+    """The exit code, after a sentence on what failed, where something did."""
+    failed = summary.message if summary.ended == "fault" else session.recording_error
+    if failed:
+        print(f"edgebot: {failed}", file=sys.stderr)
+    code = CODES[summary.ended]
+    return 1 if code == 0 and (failed or summary.policy_faults) else code
 
 
 def fault(text: str) -> Fault:

@@ -1,0 +1,396 @@
+"""The loop: a fixed rate, one way to the wheels, and wheels at zero first of all on every way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from edge.errors import EdgeError
+from edge.guard import Guard, Reason
+from edge.loop import Loop, Tick
+from edge.perception.runner import PerceptionError, SyncPerception
+from edge.summary import Ended
+from edge.timing import Latency
+from edge.types import Detection, Observation
+from robot.clock import VirtualClock, WallClock
+from robot.config import load
+from robot.sim.body import SimBody
+from robot.sim.faults import Fault
+from robot.sim.rooms import make_room
+from robot.types import STOP, Clock, Command, Senses, Twist, Wheels
+
+CONFIG = load()
+ROOM = make_room("light", "easy", 7)
+AHEAD = Twist(0.15, 0.3)
+
+
+class Scripted:
+    """A policy that does what it is told at each iteration."""
+
+    name = "scripted"
+
+    def __init__(self, act: Callable[[int, Observation], Any], needs_camera: bool = False) -> None:
+        self.needs_camera = needs_camera
+        self.count = 0
+        self._act = act
+
+    def act(self, observation: Observation) -> Command:
+        self.count += 1
+        return self._act(self.count - 1, observation)
+
+    def reset(self) -> None:
+        self.count = 0
+
+
+def always(command: Any = AHEAD) -> Scripted:
+    return Scripted(lambda step, observation: command)
+
+
+class Notes:
+    """A recorder that keeps everything, and what was on the wheels when it was called."""
+
+    def __init__(self, body: SimBody) -> None:
+        self.body, self.ticks, self.logs = body, list[Tick](), list[tuple[str, str, Wheels]]()
+        self.fail_at: int | None = None
+
+    def tick(self, tick: Tick) -> None:
+        if tick.index == self.fail_at:
+            raise EdgeError("recording run.mcap cannot be written (No space left on device)")
+        self.ticks.append(tick)
+
+    def log(self, stamp: float, level: str, message: str) -> None:
+        self.logs.append((level, message, on_wheels(self.body)))
+
+
+def on_wheels(body: SimBody) -> Wheels:
+    return body._port.applied
+
+
+@contextmanager
+def simulated(
+    policy: Scripted, clock: Clock | None = None, faults: tuple[Fault, ...] = (), camera: bool = False, **kwargs: Any
+) -> Iterator[tuple[Loop, SimBody, Notes]]:
+    clock = VirtualClock(0.02) if clock is None else clock
+    with SimBody(CONFIG, ROOM, clock, seed=3, camera=camera, faults=faults) as body:
+        notes = Notes(body)
+        guard = Guard(CONFIG, needs_camera=policy.needs_camera)
+        yield Loop(body, policy, guard, clock, recorder=notes, **kwargs), body, notes
+
+
+def speed(body: SimBody) -> float:
+    return float(abs(body.world.wheel_speed).max())
+
+
+def test_it_runs_at_its_rate_with_absolute_deadlines_in_simulated_time() -> None:
+    with simulated(always()) as (loop, body, notes):
+        summary = loop.run(3.0)
+        assert summary.ended is Ended.DURATION
+        assert summary.ticks == len(notes.ticks) == 150
+        assert [tick.due for tick in notes.ticks] == pytest.approx([index * 0.02 for index in range(150)])
+        assert [tick.now for tick in notes.ticks] == pytest.approx([tick.due for tick in notes.ticks])
+        assert summary.duration_s == pytest.approx(3.0)
+        assert summary.overruns == summary.missed == 0
+        assert on_wheels(body) == STOP
+
+
+def test_the_world_sees_exactly_what_was_applied_and_the_summary_adds_up() -> None:
+    with simulated(always()) as (loop, body, notes):
+        before = body.world.pose[:2, 0].copy()
+        summary = loop.run(2.0)
+        moved = float(((body.world.pose[:2, 0] - before) ** 2).sum() ** 0.5)
+    assert sum(summary.reasons.values()) == summary.ticks
+    assert 0.05 < moved <= summary.distance_m + 0.02
+    assert summary.stages["policy"].count == summary.ticks
+    assert notes.ticks[-1].wanted == AHEAD
+    assert notes.ticks[60].applied != STOP
+    json.dumps(summary.as_dict())
+
+
+def test_the_policy_sees_what_was_applied_before() -> None:
+    seen: list[Wheels] = []
+
+    def act(step: int, observation: Observation) -> Twist:
+        seen.append(observation.applied)
+        return AHEAD
+
+    with simulated(Scripted(act)) as (loop, _, notes):
+        loop.run(1.0)
+    assert seen[0] == STOP
+    assert seen[1:] == [tick.applied for tick in notes.ticks[:-1]]
+
+
+def test_an_overrun_is_counted_and_its_deadlines_are_skipped_not_caught_up() -> None:
+    def act(step: int, observation: Observation) -> Twist:
+        if step == 5:
+            time.sleep(0.11)
+        return AHEAD
+
+    with simulated(Scripted(act), WallClock()) as (loop, _, notes):
+        summary = loop.run(1.0)
+    dues = [tick.due - notes.ticks[0].due for tick in notes.ticks]
+    steps = [due / 0.02 for due in dues]
+    assert steps == pytest.approx([round(step) for step in steps], abs=1e-6)  # still on the first deadline's grid
+    assert steps[6] >= 10
+    assert summary.overruns >= 1
+    assert summary.missed >= 5
+    assert summary.ticks + summary.missed == pytest.approx(50, abs=1)
+    assert all(after > before for before, after in zip(dues, dues[1:], strict=False))
+
+
+def test_a_policy_that_raises_stops_the_robot_says_why_and_goes_on_living() -> None:
+    def act(step: int, observation: Observation) -> Twist:
+        if 50 <= step < 75:
+            return Twist(1 / 0, 0)
+        return AHEAD
+
+    with simulated(Scripted(act)) as (loop, body, notes):
+        summary = loop.run(3.0)
+        assert summary.ended is Ended.DURATION
+    faults = notes.ticks[50:75]
+    assert all(tick.reason is Reason.FAULT and tick.applied == STOP for tick in faults)
+    assert "policy scripted: ZeroDivisionError at test_loop.py:" in faults[0].message
+    assert notes.ticks[49].applied != STOP
+    assert notes.ticks[80].applied != STOP
+    assert summary.policy_faults == summary.reasons["fault"] == 25
+    told = [(message, wheels) for level, message, wheels in notes.logs if level == "error"]
+    assert len(told) == 1  # not fifty a second
+    assert "Traceback" in told[0][0]
+    assert told[0][1] == STOP  # stopped before it was told
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (Twist(float("nan"), 0.0), Reason.NOT_FINITE),
+        (Wheels(0.1, float("inf")), Reason.NOT_FINITE),
+        (None, Reason.FAULT),
+        ((0.1, 0.2), Reason.FAULT),
+        (Twist("fast", 0.0), Reason.FAULT),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_command_stops_the_robot_while_it_lasts(wanted: Any, reason: Reason) -> None:
+    policy = Scripted(lambda step, observation: wanted if 40 <= step < 60 else AHEAD)
+    with simulated(policy) as (loop, _, notes):
+        summary = loop.run(2.0)
+    assert summary.ended is Ended.DURATION
+    assert {tick.reason for tick in notes.ticks[40:60]} == {reason}
+    assert {tick.applied for tick in notes.ticks[40:60]} == {STOP}
+    assert notes.ticks[39].applied != STOP
+    assert notes.ticks[70].applied != STOP
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("range", "nan", 1.0, 2.0), Reason.SENSE_NOT_FINITE),  # type: ignore[arg-type]
+        (Fault("light_left", "nan", 1.0, 2.0), Reason.SENSE_NOT_FINITE),  # type: ignore[arg-type]
+        (Fault("range", "disconnect", 0.7, 2.0), Reason.STALE_RANGE),  # type: ignore[arg-type]
+        (Fault("light", "disconnect", 0.7, 2.0), Reason.STALE_LIGHT),  # type: ignore[arg-type]
+        (Fault("emergency_stop", "dropout", 1.0, 2.0), Reason.EMERGENCY_STOP),  # type: ignore[arg-type]
+    ],
+)
+def test_a_sensor_at_fault_stops_the_robot_and_its_return_lets_it_drive(fault: Fault, reason: Reason) -> None:
+    speeds: list[float] = []
+    with simulated(always(Twist(0.0, 1.0)), faults=(fault,)) as (loop, body, notes):
+        loop.run(3.0, on_tick=lambda tick: speeds.append(speed(body)))
+    during = [tick for tick in notes.ticks if 1.12 <= tick.now <= 1.98]
+    assert {tick.reason for tick in during} == {reason}
+    assert {tick.applied for tick in during} == {STOP}
+    assert speeds[45] > 0.05  # it turned before, stood while the sensor was at fault, and turns again
+    assert max(speeds[80:99]) < 0.005
+    assert speeds[125] > 0.05
+    assert any(str(reason) in message for level, message, _ in notes.logs if level == "warning")
+
+
+def test_a_missing_echo_refuses_forward_only() -> None:
+    fault = Fault("range", "dropout", 1.0, 2.0)  # type: ignore[arg-type]
+    with simulated(always(Twist(0.2, 1.0)), faults=(fault,)) as (loop, _, notes):
+        loop.run(3.0)
+    during = [tick for tick in notes.ticks if 1.12 <= tick.now <= 1.98]
+    assert {tick.reason for tick in during} == {Reason.NO_ECHO}
+    assert all(tick.applied.left < 0 < tick.applied.right for tick in during[20:])
+
+
+class Nothing:
+    def detect(self, image: Any) -> tuple[Detection, ...]:
+        return ()
+
+
+def test_a_camera_that_fails_stops_the_policy_that_needs_it() -> None:
+    fault = Fault("camera", "disconnect", 1.0, 3.0)  # type: ignore[arg-type]
+    perception = SyncPerception(Nothing(), 0.1, 0.6)
+    policy = Scripted(lambda step, observation: Twist(0.0, 0.5), needs_camera=True)
+    with simulated(policy, faults=(fault,), camera=True, perception=perception) as (loop, _, notes):
+        loop.run(4.0)
+    reasons = [tick.reason for tick in notes.ticks]
+    assert reasons[:5] == [Reason.STALE_FRAME] * 5  # nothing is known before the first result
+    assert Reason.STALE_FRAME not in reasons[6:75]
+    assert set(reasons[85:149]) == {Reason.STALE_FRAME}
+    assert Reason.STALE_FRAME not in reasons[165:]
+    assert all(tick.detections is None for tick in notes.ticks[85:149])
+
+
+def break_at(owner: Any, name: str, step: int, error: BaseException) -> None:
+    whole, calls = getattr(owner, name), [0]
+
+    def broken(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > step:
+            raise error
+        return whole(*args, **kwargs)
+
+    setattr(owner, name, broken)
+
+
+@pytest.mark.parametrize("part", ["sense", "drive", "perception", "guard", "recorder", "on_tick", "until"])
+def test_any_other_exception_ends_the_run_with_the_wheels_at_zero_first(part: str) -> None:
+    class Failing(Nothing):
+        latencies: dict[str, Any] = {}
+        restarts = 0
+
+        def offer(self, frame: Any) -> None: ...
+
+        def newest(self, now: float) -> None:
+            if now > 1.0:
+                raise PerceptionError("perception died 5 times within a minute")
+
+    perception: Any = {"perception": Failing()} if part == "perception" else {}
+    hooks: dict[str, Any] = {"until": lambda: False, "on_tick": lambda tick: None}
+    with simulated(always(), **perception) as (loop, body, notes):
+        if part in ("sense", "drive"):
+            break_at(body, part, 50, OSError("the bus is gone"))
+        elif part == "guard":
+            break_at(loop.guard, "check", 50, ValueError("a bug"))
+        elif part == "recorder":
+            notes.fail_at = 50
+        elif part in hooks:
+            calls = iter([*[False] * 50])
+            hooks[part] = lambda *args: next(calls)
+        summary = loop.run(3.0, **hooks)
+        assert summary.ended is Ended.FAULT
+        assert 45 <= summary.ticks <= 52
+        assert on_wheels(body) == STOP
+    assert summary.message and "\n" not in summary.message
+    assert "Traceback" not in summary.message
+    errors = [(message, wheels) for level, message, wheels in notes.logs if level == "error"]
+    assert errors and errors[0][1] == STOP
+
+
+def test_an_exception_that_is_no_exception_stops_the_wheels_and_goes_on_its_way() -> None:
+    def act(step: int, observation: Observation) -> Twist:
+        if step == 50:
+            raise SystemExit(7)
+        return AHEAD
+
+    with simulated(Scripted(act)) as (loop, body, notes):
+        with pytest.raises(SystemExit):
+            loop.run(3.0)
+        assert notes.ticks[-1].applied != STOP
+        assert on_wheels(body) == STOP
+
+
+@pytest.mark.parametrize(
+    ("number", "ended"),
+    [(signal.SIGINT, Ended.INTERRUPTED), (signal.SIGTERM, Ended.TERMINATED), (signal.SIGHUP, Ended.TERMINATED)],
+)
+def test_a_signal_stops_the_wheels_inside_the_handler_and_ends_the_run(number: signal.Signals, ended: Ended) -> None:
+    after: list[Wheels] = []
+
+    def act(step: int, observation: Observation) -> Twist:
+        if step == 60:
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(1.0)
+            finally:
+                after.append(on_wheels(body))
+        return AHEAD
+
+    handler = signal.getsignal(number)
+    with simulated(Scripted(act)) as (loop, body, notes):
+        summary = loop.run(3.0)
+        assert notes.ticks[-1].applied != STOP
+        assert after == [STOP]
+        assert (summary.ended, summary.message, summary.ticks) == (ended, number.name, 60)
+        assert on_wheels(body) == STOP
+    assert signal.getsignal(number) is handler
+
+
+def test_a_signal_wakes_it_out_of_its_sleep() -> None:
+    with simulated(always(), WallClock()) as (loop, body, _):
+        loop.period_s = 5.0
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        began = time.monotonic()
+        summary = loop.run(60.0)
+        assert time.monotonic() - began < 3.0
+        assert summary.ended is Ended.TERMINATED
+        assert on_wheels(body) == STOP
+
+
+def test_a_policy_that_hangs_loses_the_wheels_at_the_motor_ports_deadline() -> None:
+    found: list[Wheels] = []
+
+    def act(step: int, observation: Observation) -> Twist:
+        if step == 20:
+            time.sleep(CONFIG.drive.command_timeout_s + 0.1)
+            found.append(on_wheels(body))
+        return AHEAD
+
+    with simulated(Scripted(act), WallClock()) as (loop, body, notes):
+        loop.run(1.0)
+    assert found == [STOP]
+    assert notes.ticks[19].applied != STOP
+    assert notes.ticks[20].reason is Reason.STALE_COMMAND  # what it thought up meanwhile is from another time
+
+
+def test_until_ends_the_run() -> None:
+    with simulated(always()) as (loop, body, notes):
+        summary = loop.run(60.0, until=lambda: len(notes.ticks) == 42)
+    assert (summary.ended, summary.ticks) == (Ended.GOAL, 42)
+
+
+def test_equal_seeds_give_equal_runs() -> None:
+    runs = []
+    for _ in range(2):
+        with simulated(always()) as (loop, body, notes):
+            loop.run(2.0)
+            runs.append(([tick.applied for tick in notes.ticks], body.world.pose.tolist()))
+    assert runs[0] == runs[1]
+
+
+def test_the_loop_refuses_a_rate_that_cannot_be() -> None:
+    with SimBody(CONFIG, ROOM, VirtualClock(0.05), camera=False) as body:
+        for rate in (0.0, float("nan"), 50.0, 1e6):
+            with pytest.raises(ValueError, match="rate_hz"):
+                Loop(body, always(), Guard(CONFIG), body.clock, rate_hz=rate)
+
+
+def test_percentiles_are_right_within_a_hundredth() -> None:
+    latency = Latency()
+    values = [1e-6 * 1.01**index for index in range(1000)]
+    for value in values:
+        latency.add(value)
+    for share in (0.01, 0.5, 0.9, 0.99):
+        assert latency.percentile(share) == pytest.approx(values[int(share * 1000) - 1], rel=0.02)
+    assert latency.stage().max_s == values[-1]
+    latency.add(float("inf"))
+    latency.add(float("nan"))
+    latency.add(-1.0)
+    assert latency.count == 1001
+    assert Latency().stage().p50_s == 0.0
+
+
+def test_senses_are_asked_for_once_an_iteration() -> None:
+    calls: list[Senses] = []
+    with simulated(always()) as (loop, body, _):
+        whole = body.sense
+        body.sense = lambda: calls.append(whole()) or calls[-1]  # type: ignore[method-assign, func-returns-value]
+        loop.run(1.0)
+    assert len(calls) == 50
