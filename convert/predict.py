@@ -22,7 +22,8 @@ LEAST_SCORE = 0.005
 
 def keras_batch(model: Any) -> Callable[[Array], list[Array]]:
     """Inputs (N, ...) to all outputs, compiled."""
-    compiled = tf.function(lambda x: _list(model(x, training=False)), autograph=False, reduce_retracing=True)
+    signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32)]
+    compiled = tf.function(lambda x: _list(model(x, training=False)), input_signature=signature, autograph=False)
     return lambda x: [np.asarray(value) for value in compiled(tf.constant(x, tf.float32))]
 
 
