@@ -119,7 +119,7 @@ class LightObserver:
         return np.clip(out, -1.0, 1.0, out=out)
 
     def observe_some(self, where: NDArray[np.intp], light: Floats, range_m: Floats) -> Floats:
-        """The first observation after a reset of the robots at `where` (M,) alone, (SIZE, M); the others are left be."""
+        """The first observation after a reset, (SIZE, M), of the robots at `where` (M,); the others are left be."""
         few = LightObserver(len(where), self.period_s)
         seen = few.observe(light, range_m, np.zeros((2, len(where)), np.float32))
         for mine, theirs in zip(self._memory(), few._memory(), strict=True):

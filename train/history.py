@@ -31,13 +31,14 @@ class History:
         """Take note of an iteration; True where its running score is the best so far."""
         self.episodes += len(iteration.returns)
         row: dict[str, float] = {"steps": iteration.steps, "episodes": self.episodes}
-        for name, window, ended in (
+        ended: tuple[tuple[str, deque[Any], list[Any]], ...] = (
             ("return", self._returns, iteration.returns),
             ("length", self._lengths, iteration.lengths),
             ("success", self._successes, iteration.successes),
-        ):
-            window.extend(ended)  # type: ignore[attr-defined]
-            values = ended if len(ended) > len(window) else list(window)  # type: ignore[call-overload]
+        )
+        for name, window, new in ended:
+            window.extend(new)
+            values = new if len(new) > len(window) else list(window)
             if values:
                 row[name] = float(np.mean(values))
         row |= iteration.losses
@@ -64,9 +65,9 @@ class History:
         history = cls()
         history.rows, history.episodes = data["rows"], data["episodes"]
         history.best = None if data["best"] is None else (data["best"][0], data["best"][1])
-        windows = (history._returns, history._lengths, history._successes)
+        windows: tuple[deque[Any], ...] = (history._returns, history._lengths, history._successes)
         for window, values in zip(windows, data["windows"], strict=True):
-            window.extend(values)  # type: ignore[attr-defined]
+            window.extend(values)
         return history
 
     def csv(self) -> str:

@@ -48,7 +48,7 @@ def policy_judge(run: Path) -> Judge:
         model = folder.load_policy()
         return observations(lambda seen: np.asarray(model(seen)), task, CALIBRATION)
 
-    return Judge("success_rate", measure, calibration, MAY_DROP)
+    return Judge(f"greedy success in {EPISODES} unseen rooms", measure, calibration, MAY_DROP)
 
 
 def observations(predict: Predict, task: tasks.Task, count: int) -> NDArray[np.float32]:

@@ -81,6 +81,8 @@ class RunFolder:
         path = Path(path)
         try:
             data = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
+            if "agent" not in data and "task" in data:
+                raise UsageError(f"{path} is a run of {data['task']}, not of a policy; give a run of light, say")
             settings = RunSettings(**data)
         except OSError:
             raise UsageError(

@@ -76,7 +76,7 @@ class Session:
         return interrupted
 
     def choose(self, choosing: Callable[[], tuple[BatchEnv, int]]) -> None:
-        """Keep the better of the last policy and the best while exploring, by greedy episodes of training's own kind."""
+        """Keep the better of the last policy and the best while exploring, by greedy episodes in training's rooms."""
         last = self.agent.actor.get_weights()
         if all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
             return

@@ -39,7 +39,7 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def split(values: Mapping[str, str], *groups: Any) -> list[dict[str, str]]:
-    """Deal `values` to the settings that know each key. Raises `UsageError`, with the nearest name, for an unknown one."""
+    """Deal `values` to the settings that know each key. Raises `UsageError` for a key that none knows."""
     names = [{f.name for f in dataclasses.fields(group)} for group in groups]
     known = sorted(set().union(*names))
     for key in values:
@@ -63,7 +63,7 @@ def override(settings: T, values: Mapping[str, Any]) -> T:
 
 def _value(field: dataclasses.Field[Any], given: Any, default: Any) -> Any:
     wrong = UsageError(
-        f"setting {field.name} is {given!r}; expected {_kind(field, default)}, for example {field.name}={_text(default)}"
+        f"setting {field.name} is {given!r}; expected {_kind(field, default)}, such as {field.name}={_text(default)}"
     )
     low, high, among = (field.metadata.get(key) for key in ("low", "high", "among"))
     try:
@@ -84,7 +84,8 @@ def _value(field: dataclasses.Field[Any], given: Any, default: Any) -> Any:
         raise wrong from None
     if isinstance(value, int | float) and not isinstance(value, bool):
         # Written so that NaN fails too.
-        if not (low is None or value >= low) or not (high is None or value <= high) or not abs(value) < 1e18:
+        inside = (low is None or value >= low) and (high is None or value <= high) and abs(value) < 1e18
+        if not inside:
             raise wrong
     if among and value not in among:
         near = difflib.get_close_matches(value, among, n=1)

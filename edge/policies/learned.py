@@ -1,4 +1,4 @@
-"""A policy that was learnt: a `.tflite` file, its observation built by `edge.observation`, its actions by its manifest."""
+"""A learnt policy: a `.tflite` file, its observation built by `edge.observation`, its actions from its manifest."""
 
 from __future__ import annotations
 

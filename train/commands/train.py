@@ -98,14 +98,14 @@ def _train(args: argparse.Namespace) -> int:
         run = RunFolder.create(
             path,
             RunSettings(
-                args.task,
-                args.algo,
-                seed,
-                steps,
-                asdict(agent_settings),
-                asdict(task.settings),
-                task.manifest(),
-                versions(),
+                task=args.task,
+                algo=args.algo,
+                seed=seed,
+                steps=steps,
+                agent=asdict(agent_settings),
+                environment=asdict(task.settings),
+                manifest=task.manifest(),
+                versions=versions(),
             ),
         )
     return _learn(run, task, agent_settings, steps, args.resume)

@@ -156,7 +156,7 @@ class LightBatch:
         return touched
 
     def _begin_again(self, at: NDArray[np.intp], seen: Floats, state: Floats) -> tuple[Floats, Floats]:
-        """New episodes for the robots at `at`: in the observations that training goes on with, not in the final ones."""
+        """New episodes for the robots at `at`, in the observations that training goes on with."""
         world = self._world
         world.reset(at, self._draw(at))
         self._observer.reset(at)
@@ -269,4 +269,5 @@ class LightTask:
                 "period_s": self.settings.period_s, "done_light": self._light_at(DONE_M),
             },
             "actions": {"kind": "twist", "twists": [list(twist) for twist in TWISTS]},
+            "provenance": {"environment": asdict(self.settings)},
         }  # fmt: skip

@@ -1,0 +1,127 @@
+"""PPO: it learns within seconds, repeats bit for bit, and resumes to the same numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from train.agents.ppo import PPO, PPOSettings
+from train.envs.batch import Step
+from train.envs.gym_batch import GymBatch
+from train.evaluation import evaluate
+from train.heads import Categorical
+from train.networks import FastMLP, mlp
+
+SMALL = PPOSettings(envs=8, horizon=32, epochs=2, minibatch=64, hidden=(16,))
+
+
+class Echo:
+    """Shows one of `actions` symbols; naming it earns 1. An episode is ten symbols long."""
+
+    state_size = observation_size = actions = 4
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def reset(self, seed: int) -> tuple[Any, Any]:
+        self._rng = np.random.default_rng(seed)
+        self._left = np.full(self.n, 10)
+        seen = self._show()
+        return seen, seen
+
+    def step(self, actions: Any) -> Step:
+        reward = (actions == self._symbol).astype(np.float32)
+        self._left -= 1
+        terminated = self._left == 0
+        self._left[terminated] = 10
+        seen = self._show()
+        return Step(seen, seen, seen, reward, terminated, np.zeros(self.n, bool))
+
+    def close(self) -> None: ...
+
+    def _show(self) -> Any:
+        self._symbol = self._rng.integers(self.actions, size=self.n)
+        return np.eye(self.actions, dtype=np.float32)[self._symbol]
+
+
+def test_it_learns_to_name_what_it_sees() -> None:
+    env = Echo(8)
+    agent = PPO(env, SMALL, seed=0)
+    before = evaluate(agent.greedy, [(Echo(16), 1)]).returns.mean()
+    for _ in agent.learn(env, 6_000):
+        pass
+    assert before < 8.0
+    assert evaluate(agent.greedy, [(Echo(16), 1)]).returns.mean() == 10.0
+
+
+@pytest.mark.slow
+def test_it_learns_cartpole() -> None:
+    """A separate greedy evaluation: a running mean while exploring is not a result."""
+    env = GymBatch("CartPole-v1", PPOSettings().envs)
+    agent = PPO(env, PPOSettings(), seed=1)
+    for _ in agent.learn(env, 70_000):
+        pass
+    result = evaluate(agent.greedy, [(GymBatch("CartPole-v1", 50), 1_000_000)])
+    assert result.returns.mean() >= 475.0
+
+
+def weights_after(iterations: int, seed: int = 3) -> tuple[PPO, Echo]:
+    env = Echo(8)
+    agent = PPO(env, SMALL, seed)
+    learning = agent.learn(env, 100_000)
+    for _ in range(iterations):
+        next(learning)
+    return agent, env
+
+
+def same(a: PPO, b: PPO) -> bool:
+    first, second = a.state(), b.state()
+    return first.keys() == second.keys() and all(np.array_equal(first[k], second[k]) for k in first)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
+    one, _ = weights_after(3)
+    assert same(one, weights_after(3)[0])
+    assert not same(one, weights_after(3, seed=4)[0])
+
+
+def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:
+    straight, env = weights_after(2)
+    kept = {name: value.copy() for name, value in straight.state().items()}
+    straight.restart()
+    restored = PPO(Echo(8), SMALL, seed=3)
+    restored.load(kept)
+    for agent, its_env in ((straight, env), (restored, Echo(8))):
+        learning = agent.learn(its_env, 100_000)
+        for _ in range(2):
+            next(learning)
+    assert restored.steps == 4 * 8 * 32
+    assert same(straight, restored)
+
+
+def test_a_checkpoint_of_another_shape_does_not_fit() -> None:
+    agent, _ = weights_after(1)
+    other = PPO(Echo(8), PPOSettings(envs=8, horizon=32, hidden=(8,)), seed=0)
+    with pytest.raises(ValueError, match="shape"):
+        other.load(agent.state())
+
+
+def test_the_fast_copy_computes_what_keras_computes() -> None:
+    model = mlp(5, (32, 16), 3, 1.0, seed=0, name="policy")
+    x = np.random.default_rng(0).normal(size=(64, 5)).astype(np.float32)
+    np.testing.assert_allclose(FastMLP(model)(x), model(x).numpy(), atol=2e-6)
+
+
+def test_the_categorical_head_draws_what_its_probabilities_say() -> None:
+    head = Categorical(3)
+    logits = np.tile(np.array([1.0, 0.0, -1.0], np.float32), (40_000, 1))
+    actions, log_prob = head.sample(logits, np.random.default_rng(0))
+    p = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    np.testing.assert_allclose(np.bincount(actions) / len(actions), p, atol=0.01)
+    np.testing.assert_allclose(log_prob, np.log(p)[actions], rtol=1e-5)
+    np.testing.assert_allclose(head.log_prob(tf.constant(logits), tf.constant(actions)).numpy(), log_prob, rtol=1e-5)
+    assert float(head.entropy(tf.constant(logits[:1]))[0]) == pytest.approx(-(p * np.log(p)).sum(), rel=1e-5)
+    assert (head.mode(logits) == 0).all()
