@@ -224,6 +224,20 @@ def test_wall_clock_watchdog_stops_a_hung_loop():
     assert threading.active_count() == 1 or "motor watchdog" not in {t.name for t in threading.enumerate()}
 
 
+def test_wall_clock_watchdog_insists_where_the_driver_refuses():
+    driver, clock = Driver(), WallClock()
+    port = InProcessPort(driver, clock, 0.05)
+    try:
+        port.apply(Wheels(0.5, 0.5), clock.now() + 0.05)
+        driver.failures = 5
+        end = time.monotonic() + 5
+        while driver.duties != STOP and time.monotonic() < end:
+            time.sleep(0.005)
+        assert driver.duties == STOP and driver.failures == 0
+    finally:
+        port.close()
+
+
 def test_wall_clock_watchdog_leaves_a_living_loop_alone():
     driver, clock = Driver(), WallClock()
     port = InProcessPort(driver, clock, 0.2)
