@@ -1,0 +1,70 @@
+"""The network: a small one-class YOLO with one raw head at stride 20.
+
+Plain ReLU folds into the convolutions and is positively homogeneous, so that the converter may equalise
+channels across layers; 3x3 convolutions are kept narrow by bottlenecks (He et al., "Deep Residual Learning
+for Image Recognition", 2015). The head speaks Darknet: anchors x (x, y, w, h, objectness, person), raw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+WIDTH, HEIGHT = 160, 120
+SCALE_X_Y = 2.0
+"""Centres reach half a cell beyond their cell, so that several cells can claim a person (Scaled-YOLOv4)."""
+
+ANCHORS = ((13.0, 43.0), (25.0, 77.0), (43.0, 110.0), (87.0, 117.0))
+"""Width and height, in pixels of the input: about the quartiles of rendered persons, 4.5 m to 0.6 m away."""
+
+
+def _convolve(x: Any, filters: int, size: int = 1, stride: int = 1, active: bool = True) -> Any:
+    x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization(momentum=0.95, epsilon=1e-3)(x)
+    return layers.ReLU()(x) if active else x
+
+
+def _bottleneck(x: Any, inner: int) -> Any:
+    y = _convolve(x, inner)
+    y = _convolve(y, x.shape[-1], 3, active=False)
+    return layers.ReLU()(layers.Add()([x, y]))
+
+
+def build(width: int = WIDTH, height: int = HEIGHT) -> keras.Model:
+    """The untrained network: (batch, height, width, 3) RGB in 0..1 to (batch, rows, columns, anchors * 6)."""
+    image = keras.Input((height, width, 3), name="image")
+    x = _convolve(image, 24, 5, 5)  # patches: most of the work of a usual stem is saved
+    x = _convolve(x, 48, 3, 2)
+    for _ in range(2):
+        x = _bottleneck(x, 24)
+    x = _convolve(x, 112, 3, 2)
+    for _ in range(4):
+        x = _bottleneck(x, 40)
+    # Objectness starts low: nearly all cells are empty (Lin et al., "Focal Loss for Dense Object Detection", 4.1).
+    y = layers.Conv2D(
+        len(ANCHORS) * 6,
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        bias_initializer=keras.initializers.Constant(np.array([0.0, 0.0, 0.0, 0.0, -3.0, -3.0] * len(ANCHORS))),
+        name="head",
+    )(x)
+    return keras.Model(image, y, name="person")
+
+
+def manifest() -> dict[str, Any]:
+    """What the network's file must say of itself; `edge.manifest` gives the words their meaning."""
+    return {
+        "kind": "detector",
+        "name": "person",
+        "image": {"layout": "NHWC", "colour": "RGB", "scale": 1 / 255, "offset": 0.0, "resize": "stretch"},
+        "decode": {
+            "kind": "darknet",
+            "heads": [{"output": 0, "anchors": [list(anchor) for anchor in ANCHORS], "scale_x_y": SCALE_X_Y}],
+            "classes": 1,
+            "nms_iou": 0.45,
+        },
+        "labels": ["person"],
+    }
