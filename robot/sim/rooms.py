@@ -134,6 +134,7 @@ def _attempt(task: str, level: str, seed: int, walkers: int, rng: Rng) -> Room |
     persons: tuple[Person, ...] = ()
     if task in ("person", "demo"):
         found = spot(0.5)
+        found = found[np.hypot(*(found - lamp).T) >= 1.0]
         if not len(found):
             return None
         persons = (_standing(found[0], rng),)

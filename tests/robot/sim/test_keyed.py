@@ -22,7 +22,9 @@ def test_seed_robot_tick_and_stream_each_change_the_numbers():
     assert (Keyed(1, range(256, 512)).bits(3, 2) != base).all()
     assert (Keyed(1, range(256)).bits(4, 2) != base).all()
     assert (Keyed(1, range(256)).bits(3, 1) != base).all()
-    assert len(np.unique(np.concatenate([Keyed(s, range(256)).bits(t, 1) for s in range(4) for t in range(64)]))) == 65536
+    assert (
+        len(np.unique(np.concatenate([Keyed(s, range(256)).bits(t, 1) for s in range(4) for t in range(64)]))) == 65536
+    )
 
 
 def test_uniform_numbers_are_uniform_and_below_one():
