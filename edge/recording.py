@@ -59,6 +59,7 @@ class Recorder:
         overwrite: bool = False,
         room: int = QUEUE,
     ) -> None:
+        import cv2  # noqa: F401 (here, since the first frame's import would stop the loop for a tenth of a second)
         from mcap.writer import CompressionType, Writer
 
         self.path = Path(path)
