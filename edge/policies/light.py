@@ -10,6 +10,7 @@ import math
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.policies.memory import Fresh, finite, wrap
 from edge.policies.steering import Steering
@@ -17,7 +18,25 @@ from edge.types import Observation
 from robot.config import RobotConfig
 from robot.types import Twist
 
+Array = NDArray[np.float64]
+
 STILL = Twist(0.0, 0.0)
+
+
+def _illuminance(reading: float) -> float:
+    """What falls on an LDR in a voltage divider that reads `reading` (0..1), in units of what gives one half."""
+    reading = min(max(reading, 0.0), 0.99)
+    return reading / (1.0 - reading)
+
+
+def _bearing_table(angle: float) -> tuple[Array, Array]:
+    """Contrast (left - right) / (left + right) of two sensors that look `angle` outward, by the light's bearing.
+
+    An LDR takes about ((1 + cos) / 2)^2 of light from the side (data sheet of the GL55 series).
+    """
+    bearings = np.linspace(-1.9, 1.9, 77)
+    left, right = ((0.5 + 0.5 * np.cos(bearings - side)) ** 2 for side in (angle, -angle))
+    return (left - right) / (left + right), bearings
 
 
 class Brightness:
@@ -56,12 +75,13 @@ class LightPolicy:
     needs_camera = False
 
     LOOK_RADPS = 2.5
-    NEAR = 0.9  # brightness of the brighter side at which the lamp is reached
-    GAIN = 1.2  # rad of bearing per unit of contrast
+    NEAR = 0.945  # reading of the brighter side at which the lamp is reached
+    BRIGHT = 0.85  # reading from which it slows down
 
     def __init__(self, config: RobotConfig) -> None:
         self._config = config
         self._angle = math.radians(config.light.angle_deg)
+        self._contrasts, self._bearings = _bearing_table(self._angle)
         self._steering = Steering(config)
         self._seen = Brightness(fade_s=6.0)
         self._fresh = Fresh()
@@ -79,7 +99,6 @@ class LightPolicy:
         self._light: deque[tuple[float, float]] = deque(maxlen=3)
         self._looking = True
         self._done = False
-        self._bright_for = 0
 
     def act(self, observation: Observation) -> Twist:
         steering, senses = self._steering, observation.senses
@@ -88,21 +107,29 @@ class LightPolicy:
         if self._fresh.new(senses.light_left) and left is not None and right is not None:
             self._light.append((left, right))
             yaw = steering.here.at(senses.light_left.stamp)[2]
-            self._seen.add(yaw + self._angle, left, observation.now)
-            self._seen.add(yaw - self._angle, right, observation.now)
-            self._bright_for = self._bright_for + 1 if max(left, right) >= self.NEAR else 0
-        if self._bright_for >= 3:
+            self._seen.add(yaw + self._angle, _illuminance(left), observation.now)
+            self._seen.add(yaw - self._angle, _illuminance(right), observation.now)
+        if not self._light:
+            return STILL
+        left, right = (sum(side) / len(self._light) for side in zip(*self._light, strict=True))
+        brighter = max(left, right)
+        if brighter >= self.NEAR:
             self._done = True
-        if self._done or not self._light:
+        if self._done:
             return STILL
         if self._looking:
             if steering.here.turned < math.tau:
                 return Twist(0.0, self.LOOK_RADPS)
             self._looking = False
-        left, right = (sum(side) / len(self._light) for side in zip(*self._light, strict=True))
-        heading, value = self._seen.best(observation.now)
-        contrast = (left - right) / max(left + right, 1e-6)
-        bearing = self.GAIN * contrast
+        bearing = self._bearing(_illuminance(left), _illuminance(right), observation.now)
+        slow = min(1.0, max(0.0, (brighter - self.BRIGHT) / (self.NEAR - self.BRIGHT)))
+        speed = self._config.drive.max_v_mps * (1.0 - 0.7 * slow)
+        return steering.towards(bearing, observation.now, speed)
+
+    def _bearing(self, left: float, right: float, now: float) -> float:
+        """Where the light comes from: by contrast, or by memory where it was much brighter elsewhere."""
+        heading, value = self._seen.best(now)
         if max(left, right) < 0.7 * value:
-            bearing = wrap(heading - steering.here.yaw)  # it was brighter elsewhere
-        return steering.towards(bearing, observation.now, self._config.drive.max_v_mps)
+            return wrap(heading - self._steering.here.yaw)
+        contrast = (left - right) / max(left + right, 1e-6)
+        return float(np.interp(contrast, self._contrasts, self._bearings))

@@ -55,13 +55,13 @@ class Scan:
         headings, ranges = headings[heard], ranges[heard]
         if len(headings) < 12:
             return []
-        wall, stretch = self._fit_walls(headings, ranges)
-        thing = wall - ranges > np.maximum(margin_m, 0.08 * wall)
+        wall, slack = self._fit_walls(headings, ranges)
+        thing = wall - ranges > np.maximum(margin_m, slack)
         found = []
         left = thing.copy()
         while left.any():
             nearest = int(np.argmin(np.where(left, ranges, np.inf)))
-            low, high = _plateau(headings, ranges, nearest, 0.06)
+            low, high = _plateau(headings, ranges, nearest)
             # A single short echo among long ones is noise, not a thing.
             alone = np.count_nonzero(np.abs(headings - headings[nearest]) < self._half) > 3 and low == high
             if not alone:
@@ -71,7 +71,7 @@ class Scan:
             left[np.abs(headings - headings[nearest]) < 0.3] = False
         return found
 
-    def nearest(self, expected: float | None = None, width: float = 0.06) -> Found | None:
+    def nearest(self, expected: float | None = None) -> Found | None:
         """The nearest surface of a sweep, or of those within 0.25 m of the `expected` range where that is given."""
         headings, ranges = self.arrays()
         heard = np.isfinite(ranges)
@@ -83,53 +83,62 @@ class Scan:
         if len(headings) < 3 or not np.isfinite(ranges).any():
             return None
         at = int(np.argmin(ranges))
-        low, high = _plateau(headings, ranges, at, width)
+        low, high = _plateau(headings, ranges, at)
         inside = slice(low, high + 1)
         return Found(float(headings[low] + headings[high]) / 2, float(np.median(ranges[inside])) + self._sensor_x)
 
-    def _fit_walls(self, headings: Array, ranges: Array) -> tuple[Array, float]:
-        """The range at which walls would be heard at each heading, and how much the frame is stretched.
+    def _fit_walls(self, headings: Array, ranges: Array) -> tuple[Array, Array]:
+        """The range at which walls would be heard at each heading, and how far that may be wrong (m).
 
         Dead reckoning errs by a few per cent on a whole turn, so the headings' scale is fitted too.
         """
-        best: tuple[float, Array, float] = (-1.0, np.zeros_like(ranges), 1.0)
+        best: tuple[float, Array, Array] = (-math.inf, np.zeros_like(ranges), np.zeros_like(ranges))
         centre = headings.mean()
         for stretch in np.linspace(0.92, 1.08, 9):
             true = centre + (headings - centre) * stretch
             for angle in np.arange(0.0, math.pi / 2, math.radians(3)):
                 walls = np.full(ranges.shape, np.inf)
+                slack = np.zeros(ranges.shape)
                 for k in range(4):
                     off = np.remainder(true - angle - k * math.pi / 2 + math.pi, math.tau) - math.pi
-                    faces = np.abs(off) < 1.1
+                    faces = np.abs(off) < 1.4
                     if np.count_nonzero(faces) < 4:
                         continue
                     bend = np.cos(np.maximum(0.0, np.abs(off[faces]) - self._half))
                     shift = self._sensor_x * np.cos(off[faces])
                     implied = ranges[faces] * bend + shift
                     distance = np.sort(implied)[-3]  # the third largest: two wild echoes do no harm
-                    walls[faces] = np.minimum(walls[faces], (distance - shift) / bend)
+                    heard = (distance - shift) / bend
+                    nearer = heard < walls[faces]
+                    at = np.flatnonzero(faces)[nearer]
+                    walls[at] = heard[nearer]
+                    # Seen at a slant, a degree or two of heading makes much of a difference.
+                    slack[at] = heard[nearer] * (0.05 + 0.06 * np.sqrt(1 / bend[nearer] ** 2 - 1))
                 score = float(np.count_nonzero(np.abs(walls - ranges) < 0.05))
                 score -= 2.0 * float(np.count_nonzero(ranges > walls + 0.15))
                 if score > best[0]:
-                    best = (score, walls, float(stretch))
+                    best = (score, walls, slack)
         return best[1], best[2]
 
 
-def _plateau(headings: Array, ranges: Array, at: int, width: float) -> tuple[int, int]:
-    """First and last index of the neighbours of `at` that are heard within `width` (m) of it; one gap is bridged."""
+def _plateau(headings: Array, ranges: Array, at: int) -> tuple[int, int]:
+    """First and last index of the neighbours of `at`, a nearest echo, that are about as near; gaps of one pass."""
     low = high = at
-    limit = ranges[at] + width
+    beside = np.abs(headings - headings[at]) < 0.3
+    # The nearest echo of all is one that noise has shortened: the middle of the nearest four is a better base.
+    base = float(np.median(np.sort(ranges[beside])[:4]))
+    near = np.abs(ranges - base) <= max(0.05, 0.04 * base)
     while low > 0 and headings[low] - headings[low - 1] < 0.3:
-        if ranges[low - 1] <= limit:
+        if near[low - 1]:
             low -= 1
-        elif low > 1 and ranges[low - 2] <= limit:
+        elif low > 1 and near[low - 2]:
             low -= 2
         else:
             break
     while high < len(ranges) - 1 and headings[high + 1] - headings[high] < 0.3:
-        if ranges[high + 1] <= limit:
+        if near[high + 1]:
             high += 1
-        elif high < len(ranges) - 2 and ranges[high + 2] <= limit:
+        elif high < len(ranges) - 2 and near[high + 2]:
             high += 2
         else:
             break

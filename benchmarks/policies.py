@@ -1,0 +1,301 @@
+"""How often the reactive policies reach their goals, in rooms that nobody has tuned on.
+
+Each room is one run of the real runtime (loop, guard, simulated body, virtual clock; the shipped detector on
+rendered frames for `person`), judged by the world's truth when the policy says that it is done or when its time
+is up. Beside them, in the same rooms, a random and a straight-ahead policy. Results are kept room by room, so
+that an interrupted benchmark goes on where it stopped; the table goes to docs/benchmarks-policies.md.
+
+    python benchmarks/policies.py                              everything, two processes
+    python benchmarks/policies.py --policy light --rooms 50    a part, quickly; writes no table
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")  # two processes share two cores; numpy is imported later, in them
+
+if TYPE_CHECKING:
+    from edge.perception.runner import Perception
+    from robot.config import RobotConfig
+
+FIRST_SEED = 1_000_000  # below it rooms are for training and tuning
+LIMIT_S = {"light": 30.0, "range": 45.0, "person": 60.0}
+COAST_S = 0.5  # after the last command, until the robot stands and is judged
+TOUCH_MPS = 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    policy: str
+    task: str
+    level: str
+    rooms: int
+    bumpers: bool = False
+    bar: float | None = None  # the Wilson 95 % lower bound that success must reach
+    most: float | None = None  # the success share that a baseline must not exceed
+    touching: float | None = None  # the share of rooms with a contact > 0.05 m/s that is allowed
+
+    @property
+    def key(self) -> str:
+        return "-".join([self.task, self.level, self.policy, *(["bumpers"] if self.bumpers else [])])
+
+
+CASES = (
+    Case("light", "light", "easy", 1000, bar=0.93, touching=0.15),
+    Case("random", "light", "easy", 1000, most=0.2),
+    Case("straight", "light", "easy", 1000, most=0.2),
+    Case("light", "light", "hard", 1000),
+    Case("random", "light", "hard", 1000),
+    Case("straight", "light", "hard", 1000),
+    Case("light", "light", "easy", 1000, bumpers=True),
+    Case("range", "range", "easy", 1000, bar=0.93, touching=0.0),
+    Case("random", "range", "easy", 1000, most=0.2),
+    Case("straight", "range", "easy", 1000, most=0.2),
+    Case("person", "person", "easy", 300, bar=0.86, touching=0.15),
+    Case("random", "person", "easy", 300, most=0.2),
+    Case("straight", "person", "easy", 300, most=0.2),
+    Case("person", "person", "easy", 300, bumpers=True),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One room: judged at its end."""
+
+    seed: int
+    success: bool
+    measure: float
+    contact_speed: float
+    seconds: float  # simulated
+    wall_s: float
+
+
+def run_room(case: Case, seed: int) -> Outcome:
+    """Run one room through the real runtime and judge it."""
+    from edge.guard import Guard
+    from edge.loop import Loop
+    from edge.policies import make
+    from robot.clock import VirtualClock
+    from robot.sim.body import SimBody
+    from robot.sim.rooms import make_room
+    from robot.sim.verdict import judge
+
+    began = time.perf_counter()
+    config = _config(case.bumpers)
+    policy = make(case.policy, config)
+    room = make_room(case.task, case.level, seed)
+    clock = VirtualClock(0.02)
+    perception = _perception(config) if policy.needs_camera else None
+    with SimBody(config, room, clock, seed=seed, camera=policy.needs_camera) as body:
+        loop = Loop(body, policy, Guard(config, policy.needs_camera), clock, perception=perception)
+        loop.run(LIMIT_S[case.task], until=lambda: bool(getattr(policy, "done", False)))
+        seconds = clock.now()
+        clock.sleep_until(seconds + COAST_S)
+        verdict = judge(body.world, case.task)
+    return Outcome(
+        seed, verdict.success, verdict.measure, verdict.contact_speed, seconds, time.perf_counter() - began
+    )
+
+
+@functools.cache
+def _config(bumpers: bool) -> RobotConfig:
+    from robot.config import Bumpers, load
+
+    config = load()
+    return config.model_copy(update={"bumpers": Bumpers(left_pin=16, right_pin=19)}) if bumpers else config
+
+
+def _perception(config: RobotConfig) -> Perception:
+    raise NotImplementedError
+
+
+# -- results, room by room
+
+
+def results_path(case: Case) -> Path:
+    return ROOT / "runs" / "benchmarks" / "policies" / f"{case.key}.jsonl"
+
+
+def load_results(case: Case, fingerprint: str) -> dict[int, Outcome]:
+    """What an earlier, interrupted benchmark of the same code has found, by seed."""
+    path = results_path(case)
+    if not path.exists():
+        return {}
+    lines = path.read_text().splitlines()
+    if not lines or json.loads(lines[0]).get("code") != fingerprint:
+        return {}
+    outcomes = (Outcome(**json.loads(line)) for line in lines[1:] if line.endswith("}"))
+    return {outcome.seed: outcome for outcome in outcomes}
+
+
+def code_fingerprint() -> str:
+    """A hash of the code and the model that decide: results of other code are not mixed in."""
+    digest = hashlib.sha256()
+    for folder in ("robot", "edge"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in (".py", ".toml", ".tflite"):
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_case(case: Case, seeds: Sequence[int], processes: int, fresh: bool) -> list[Outcome]:
+    """Run the rooms that have no result yet, two at a time, with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    fingerprint = code_fingerprint()
+    done = {} if fresh else load_results(case, fingerprint)
+    path = results_path(case)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not done:
+        path.write_text(json.dumps({"code": fingerprint}) + "\n")
+    todo = [seed for seed in seeds if seed not in done]
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[rate]}")) as bar, path.open("a") as file:
+        task = bar.add_task(case.key, total=len(seeds), completed=len(seeds) - len(todo), rate="")
+        for outcome in _outcomes(case, todo, processes):
+            done[outcome.seed] = outcome
+            file.write(json.dumps(dataclasses.asdict(outcome)) + "\n")
+            file.flush()
+            wins = sum(done[seed].success for seed in seeds if seed in done)
+            count = sum(seed in done for seed in seeds)
+            bar.update(task, advance=1, rate=f"{wins / count:.3f} succeed")
+    return [done[seed] for seed in seeds]
+
+
+def _outcomes(case: Case, seeds: Sequence[int], processes: int) -> Iterator[Outcome]:
+    if processes == 1:
+        yield from (run_room(case, seed) for seed in seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from pool.imap_unordered(functools.partial(run_room, case), seeds, chunksize=2)
+
+
+# -- the table
+
+
+def wilson(successes: int, trials: int, z: float = 1.96) -> float:
+    """Lower bound of the 95 % Wilson score interval (Wilson, JASA 1927)."""
+    share, square = successes / trials, z * z
+    middle = share + square / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
+    return (middle - spread) / (1 + square / trials)
+
+
+def row(case: Case, outcomes: Sequence[Outcome]) -> tuple[str, bool]:
+    """One line of the table, and whether its bar is reached."""
+    trials = len(outcomes)
+    wins = sum(outcome.success for outcome in outcomes)
+    touching = sum(outcome.contact_speed > TOUCH_MPS for outcome in outcomes) / trials
+    limit = LIMIT_S[case.task]
+    seconds = sum(outcome.seconds if outcome.success else limit for outcome in outcomes) / trials
+    bound = wilson(wins, trials)
+    checks = [
+        (case.bar is not None and f"bound >= {case.bar}", case.bar is None or bound >= case.bar),
+        (case.most is not None and f"share <= {case.most}", case.most is None or wins / trials <= case.most),
+        (
+            case.touching is not None and f"contact <= {case.touching:.0%}",
+            case.touching is None or touching <= case.touching,
+        ),
+    ]
+    told = ", ".join(f"{text}: {'reached' if ok else 'MISSED'}" for text, ok in checks if text) or "told only"
+    name = case.policy + (" + bumpers" if case.bumpers else "")
+    line = (
+        f"| {case.task} | {case.level} | {name} | {trials} | {wins / trials:.3f} | {bound:.3f} | {touching:.1%} "
+        f"| {seconds:.1f} | {told} |"
+    )
+    return line, all(ok for _, ok in checks)
+
+
+HEAD = """\
+| task | rooms | policy | n | success | lower bound | contact > 0.05 m/s | mean time (s) | bar |
+|---|---|---|---|---|---|---|---|---|"""
+
+PAGE = """\
+# The reactive policies, in rooms that nobody tuned on
+
+Written by `python benchmarks/policies.py` on {date} ({wall:.0f} minutes, {cores} processes). Each room is one run
+of the real runtime (loop at 50 Hz, guard, simulated body, virtual clock; for `person` the shipped detector on
+rendered frames), with room seeds from {first} on; tuning used seeds below 1,000,000 only. A run is judged by the
+world's truth when the policy says that it is done, or when its time is up.
+
+* `light` ends within 0.5 m of the lamp, inside 30 s.
+* `range` ends with 0.25 +- 0.05 m between the sonar and the object, along the sonar's axis; the object is the one whose
+  surface was nearest at the start; nothing was ever touched; inside {range_s:.0f} s.
+* `person` ends with 1.2 +- 0.3 m between the robot's middle and a standing person's, who is within 30 degrees of
+  straight ahead; inside {person_s:.0f} s.
+
+"lower bound" is that of the 95 % Wilson interval. "mean time" counts a failure as the whole time limit. "contact" is
+the share of rooms in which anything was hit faster than 0.05 m/s: one sonar does not see its flanks, bumpers do.
+
+{table}
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; exit code 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policy", help="only rows of this policy: light, range, person, random, straight")
+    parser.add_argument("--task", choices=sorted(LIMIT_S), help="only rows of this task")
+    parser.add_argument("--level", choices=("easy", "hard"), help="only rows of this level")
+    parser.add_argument("--rooms", type=int, help="at most so many rooms a row")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the rooms (default %(default)s)")
+    parser.add_argument("--processes", type=int, default=2, help="worker processes (default %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    args = parser.parse_args(argv)
+
+    cases = [
+        case
+        for case in CASES
+        if args.policy in (None, case.policy) and args.task in (None, case.task) and args.level in (None, case.level)
+    ]
+    if not cases:
+        parser.error(f"no row has policy {args.policy!r}, task {args.task!r} and level {args.level!r}")
+    whole = len(cases) == len(CASES) and args.rooms is None and args.first_seed == FIRST_SEED
+    lines, reached, wall = [], True, 0.0
+    for case in cases:
+        count = min(case.rooms, args.rooms or case.rooms)
+        seeds = range(args.first_seed, args.first_seed + count)
+        outcomes = run_case(case, seeds, args.processes, args.fresh)
+        wall += sum(outcome.wall_s for outcome in outcomes) / args.processes
+        line, ok = row(case, outcomes)
+        lines.append(line)
+        reached &= ok
+        for outcome in (o for o in outcomes if not o.success and case.policy == case.task):
+            print(f"  failed: seed {outcome.seed}, {outcome.measure:.2f} m, contact {outcome.contact_speed:.2f} m/s")
+    table = "\n".join([HEAD, *lines])
+    print(table)
+    if whole:
+        page = PAGE.format(
+            date=time.strftime("%-d %B %Y"), wall=wall / 60, cores=args.processes, first=f"{FIRST_SEED:,}",
+            range_s=LIMIT_S["range"], person_s=LIMIT_S["person"], table=table,
+        )  # fmt: skip
+        (ROOT / "docs" / "benchmarks-policies.md").write_text(page, encoding="utf-8")
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
