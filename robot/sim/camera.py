@@ -6,9 +6,8 @@ persons are painted over them from far to near, so that boxes hide what stands b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -17,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from robot import config
 from robot.pinhole import Pinhole
 from robot.sim import figure, order
-from robot.sim.decor import Wall, floor_to_texture, make_decor, PPM
-from robot.sim.furniture import LAMP_HEIGHT, furnish
+from robot.sim.decor import PPM, Wall, floor_to_texture, make_decor
+from robot.sim.furniture import furnish
+from robot.sim.optics import Lens, glow, shadow
 from robot.sim.room import PersonState, Room
-from robot.sim.solids import NEAR, Mesh, capsule_outlines, clip_near, fill, mesh, to_fixed
+from robot.sim.solids import Array, Colour, Mesh, capsule_outlines, fill, mesh, to_fixed
+from robot.sim.view import Image, Outline, View, clipped, polygon
 
-Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
 Box = tuple[float, float, float, float, float]
 
 _PERSON = -1  # what `_sorted` calls a person; obstacles and the lamp go by their number
@@ -45,11 +44,9 @@ class Camera:
         self.decor = make_decor(room)
         self._mesh: Mesh = mesh(furnish(room, self.decor))
         self._footprints = [*room.obstacles, order.square(room.lamp, 0.09)]
-        self._lens = _Lens(self.pinhole, room.decor)
-        half = self.pinhole.width >= 480
-        self._coarse = (
-            replace(self.pinhole, width=self.pinhole.width // 2, height=self.pinhole.height // 2) if half else self.pinhole
-        )
+        self._lens = Lens(self.pinhole, room.decor)
+        width, height = self.pinhole.width, self.pinhole.height
+        self._coarse = replace(self.pinhole, width=width // 2, height=height // 2) if width >= 480 else self.pinhole
         self._ceiling = np.empty((self._coarse.height, self._coarse.width, 3), np.uint8)
         self._ceiling[:] = self.decor.ceiling
 
@@ -58,7 +55,7 @@ class Camera:
 
         `step` keys the sensor's noise: the same room, pose, persons and step give the same frame.
         """
-        view = _View(self.pinhole, pose)
+        view = View(self.pinhole, pose)
         image = self._surfaces(view)
         self._things(image, view, persons)
         return self._lens.expose(image, step)
@@ -69,7 +66,7 @@ class Camera:
         `visible` is the share of its outline within the frame that nothing hides; a person of whom
         nothing is seen has a box of zeros. In the order of `persons`.
         """
-        view = _View(self.pinhole, pose)
+        view = View(self.pinhole, pose)
         labels: NDArray[np.uint8] = np.zeros((self.pinhole.height, self.pinhole.width), np.uint8)
         whole = np.zeros(len(persons), np.int64)
         outlines = self._outlines(view)
@@ -102,13 +99,13 @@ class Camera:
         """Pixels (..., 2) and depths (...) of points (..., 3) of the world; see `Pinhole.project`."""
         return self.pinhole.project(points, pose)
 
-    def _surfaces(self, view: _View) -> Image:
+    def _surfaces(self, view: View) -> Image:
         """Ceiling, floor and walls. Their textures are coarser than a large image, so half its pixels do."""
         pinhole = self._coarse
-        coarse = view if pinhole is self.pinhole else _View(pinhole, view.pose)
+        coarse = view if pinhole is self.pinhole else View(pinhole, view.pose)
         image = self._ceiling.copy()
         for panel in self.decor.panels:
-            _polygon(image, coarse, panel, (255, 255, 250))
+            polygon(image, coarse, panel, (255, 255, 250))
         self._floor(image, coarse)
         for wall in self.decor.walls:
             _draw_wall(image, coarse, wall, self.decor.wall_height)
@@ -116,7 +113,7 @@ class Camera:
             return image
         return cv2.resize(image, (self.pinhole.width, self.pinhole.height), interpolation=cv2.INTER_LINEAR)
 
-    def _floor(self, image: Image, view: _View) -> None:
+    def _floor(self, image: Image, view: View) -> None:
         pinhole = view.pinhole
         top = max(0, int(np.ceil(pinhole.horizon + 1)))
         if top >= pinhole.height:
@@ -133,7 +130,7 @@ class Camera:
             if high > low:
                 _warp(image, texture, back, (0, low, pinhole.width, high), cv2.BORDER_REPLICATE)
 
-    def _outlines(self, view: _View):  # type: ignore[no-untyped-def]
+    def _outlines(self, view: View) -> Callable[[int], Outline | None]:
         """A function from an item of the mesh to its outline in the image, or None where it is not seen."""
         pinhole, solid = self.pinhole, self._mesh
         camera = (solid.quads - view.position) @ view.rotation.T
@@ -143,18 +140,18 @@ class Camera:
         ends, radii, shown = view.capsules(solid.ends, solid.radii)
         capsules = to_fixed(capsule_outlines(ends[:, 0], ends[:, 1], radii[:, 0], radii[:, 1]))
 
-        def outline(item: int) -> NDArray[np.int32] | None:
+        def outline(item: int) -> Outline | None:
             if item < 0:
                 return capsules[~item] if shown[~item] else None
             if not facing[item] or not any_inside[item]:
                 return None
             if inside[item]:
                 return quads[item]
-            return _clipped(pinhole, camera[item])
+            return clipped(pinhole, camera[item])
 
         return outline
 
-    def _sorted(self, view: _View, persons: Sequence[PersonState]) -> list[tuple[int, int]]:
+    def _sorted(self, view: View, persons: Sequence[PersonState]) -> list[tuple[int, int]]:
         """(number of the thing, -) or (_PERSON, number of the person), from far to near."""
         squares = [order.square(np.array([person.x, person.y]), 0.16) for person in persons]
         things = len(self._footprints)
@@ -163,12 +160,12 @@ class Camera:
         )
         return [(rank, 0) if rank < things else (_PERSON, rank - things) for rank in ranks]
 
-    def _things(self, image: Image, view: _View, persons: Sequence[PersonState]) -> None:
+    def _things(self, image: Image, view: View, persons: Sequence[PersonState]) -> None:
         solid, outlines = self._mesh, self._outlines(view)
         away = np.linalg.norm(solid.centres - view.position, axis=1)
         lamp = len(self._footprints) - 1
         for person in persons:
-            _shadow(image, view, person)
+            shadow(image, view, person)
         for number, person_number in self._sorted(view, persons):
             if number == _PERSON:
                 person = persons[person_number]
@@ -177,60 +174,12 @@ class Camera:
                     fill(image, outline, colour)
                 continue
             if number == lamp:
-                _glow(image, view, self.room.lamp, self.decor.glow)
+                glow(image, view, self.room.lamp, self.decor.glow)
             for part in sorted(solid.things[number], key=lambda part: -away[part]):
                 for item, colour in solid.items[part]:
                     shape = outlines(item)
                     if shape is not None:
                         fill(image, shape, colour)
-
-
-class _View:
-    """The camera at one pose: from the world to the image."""
-
-    def __init__(self, pinhole: Pinhole, pose: ArrayLike) -> None:
-        self.pinhole, self.pose = pinhole, pose
-        self.rotation, self.position = pinhole.extrinsic(pose)
-        self.yaw = float(np.asarray(pose)[2])
-        self.middle = np.array([pinhole.width / 2, pinhole.height / 2])
-
-    def camera(self, points: Array) -> Array:
-        """Points (..., 3) in the camera's frame."""
-        return (points - self.position) @ self.rotation.T
-
-    def pixels(self, camera: Array) -> tuple[Array, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Pixels (Q, K, 2) of polygons (Q, K, 3), whether each lies wholly before the lens, and whether it may show."""
-        depth = camera[..., 2]
-        pixels = self.pinhole.focal * camera[..., :2] / np.maximum(depth, NEAR)[..., None] + self.middle
-        whole = (depth >= NEAR).all(axis=1)
-        low, high = pixels.min(axis=1), pixels.max(axis=1)
-        on = ((high > 0) & (low < 2 * self.middle)).all(axis=1)
-        return pixels, whole, np.where(whole, on, (depth >= NEAR).any(axis=1))
-
-    def capsules(self, ends: Array, radii: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-        """Circles of capsules (C, 2, 3) with radii (C, 2): middles (C, 2, 2), radii (C, 2) in pixels, and which show."""
-        camera = self.camera(ends)
-        depth = camera[..., 2]
-        safe = np.maximum(depth, NEAR)
-        pixels = self.pinhole.focal * camera[..., :2] / safe[..., None] + self.middle
-        size = self.pinhole.focal * radii / safe
-        low, high = (pixels - size[..., None]).min(axis=1), (pixels + size[..., None]).max(axis=1)
-        shown = (depth > 2 * NEAR).all(axis=1) & ((high > 0) & (low < 2 * self.middle)).all(axis=1)
-        return pixels, size, shown
-
-
-def _clipped(pinhole: Pinhole, corners: Array) -> NDArray[np.int32] | None:
-    before = corners if corners[:, 2].min() >= NEAR else clip_near(corners)
-    if len(before) < 3:
-        return None
-    pixels = pinhole.focal * before[:, :2] / before[:, 2:] + [pinhole.width / 2, pinhole.height / 2]
-    return to_fixed(pixels)
-
-
-def _polygon(image: Image, view: _View, corners: Array, colour: tuple[float, float, float]) -> None:
-    outline = _clipped(view.pinhole, view.camera(corners))
-    if outline is not None:
-        fill(image, outline, colour)
 
 
 def _warp(image: Image, texture: Image, back: Array, area: tuple[int, int, int, int], border: int) -> None:
@@ -244,11 +193,11 @@ def _warp(image: Image, texture: Image, back: Array, area: tuple[int, int, int, 
     )  # fmt: skip
 
 
-def _draw_wall(image: Image, view: _View, wall: Wall, height: float) -> None:
+def _draw_wall(image: Image, view: View, wall: Wall, height: float) -> None:
     corner, along = np.array([*wall.corner, 0.0]), np.array([*wall.along, 0.0])
     up = np.array([0.0, 0.0, height])
     corners = np.array([corner, corner + along * wall.length, corner + along * wall.length + up, corner + up])
-    outline = _clipped(view.pinhole, view.camera(corners))
+    outline = clipped(view.pinhole, view.camera(corners))
     if outline is None:
         return
     shape = outline / 16 + 0.5
@@ -257,7 +206,7 @@ def _draw_wall(image: Image, view: _View, wall: Wall, height: float) -> None:
     if x1 <= x0 or y1 <= y0:
         return
     # From (column, row, 1) of the texture, row 0 at the ceiling, to the image.
-    plane = np.column_stack([view.rotation @ along / PPM, view.rotation @ [0, 0, -1 / PPM], view.rotation @ (corner + up - view.position)])
+    plane = view.rotation @ np.column_stack([along / PPM, [0, 0, -1 / PPM], corner + up - view.position])
     back = np.linalg.inv(view.pinhole.matrix @ plane)
     edges = np.array([[x0, y0, 1], [x1, y0, 1], [x1, y1, 1], [x0, y1, 1]])
     if (back[2] @ edges.T > 0).all() or (back[2] @ edges.T < 0).all():
@@ -271,7 +220,9 @@ def _draw_wall(image: Image, view: _View, wall: Wall, height: float) -> None:
     cv2.copyTo(aside, mask, image)
 
 
-def _person_strokes(view: _View, person: PersonState, key: Array | None, light: ArrayLike):  # type: ignore[no-untyped-def]
+def _person_strokes(
+    view: View, person: PersonState, key: Array | None, light: ArrayLike
+) -> Iterator[tuple[Outline, Colour]]:
     """(outline, colour) of a person's strokes, from far to near, as lit; none if it is not before the lens."""
     dressed = figure.look(person.look)
     joints = figure.skeleton(person, dressed)
@@ -296,81 +247,5 @@ def _person_strokes(view: _View, person: PersonState, key: Array | None, light: 
                 shape = shapes[stroke.capsules[0]]
             else:
                 shape = cv2.convexHull(shapes[list(stroke.capsules)].reshape(-1, 2)).reshape(-1, 2)
-            yield shape, tuple(np.minimum(255, tone * stroke.colour))
-
-
-def _shadow(image: Image, view: _View, person: PersonState) -> None:
-    """A soft dark spot on the floor under a person."""
-    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    ring = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(16)])
-    for radius, keep in ((0.3, 0.88), (0.2, 0.85)):
-        outline = _clipped(view.pinhole, view.camera(ring * radius + [person.x, person.y, 0]))
-        if outline is None:
-            continue
-        x0, y0, width, height = cv2.boundingRect((outline >> 4).astype(np.int32))
-        x1, y1 = min(x0 + width + 1, view.pinhole.width), min(y0 + height + 1, view.pinhole.height)
-        x0, y0 = max(x0, 0), max(y0, 0)
-        if x1 <= x0 or y1 <= y0:
-            continue
-        area = image[y0:y1, x0:x1]
-        mask = np.full(area.shape[:2], 255, np.uint8)
-        fill(mask, outline - (np.array([x0, y0]) << 4).astype(np.int32), int(255 * keep))
-        area[:] = cv2.multiply(area, cv2.merge([mask, mask, mask]), scale=1 / 255)
-
-
-def _glow(image: Image, view: _View, lamp: Array, colour: tuple[float, float, float]) -> None:
-    """Light scattered round the lamp's bulb."""
-    middle, size, shown = view.capsules(np.array([[[*lamp, LAMP_HEIGHT]] * 2]), np.array([[0.45, 0.45]]))
-    if not shown[0]:
-        return
-    (x, y), radius = middle[0, 0], size[0, 0]
-    x0, y0 = max(0, int(x - radius)), max(0, int(y - radius))
-    x1, y1 = min(view.pinhole.width, int(x + radius) + 1), min(view.pinhole.height, int(y + radius) + 1)
-    if x1 <= x0 or y1 <= y0:
-        return
-    area = image[y0:y1, x0:x1]
-    scale = _HALO.shape[0] / 2 / radius
-    back = np.array([[scale, 0, (x0 + 0.5 - x) * scale + _HALO.shape[0] / 2 - 0.5],
-                     [0, scale, (y0 + 0.5 - y) * scale + _HALO.shape[0] / 2 - 0.5]])  # fmt: skip
-    halo = cv2.warpAffine(_HALO, back, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    cv2.add(area, cv2.merge([cv2.convertScaleAbs(halo, alpha=part / 255) for part in colour]), dst=area)
-
-
-def _make_halo() -> NDArray[np.uint8]:
-    across = (np.arange(64) + 0.5 - 32) / 32
-    return (153 * np.maximum(0, 1 - np.hypot(across[:, None], across)) ** 2).astype(np.uint8)
-
-
-_HALO = _make_halo()
-
-
-@lru_cache(maxsize=8)
-def _noise(height: int, width: int, sigma: int) -> Image:
-    """A sheet of sensor noise round 32, larger than a frame: each frame takes another piece of it."""
-    rng = np.random.default_rng([height, width, sigma])
-    grey = rng.standard_normal((height + 61, width + 67), dtype=np.float32) * sigma
-    colour = rng.standard_normal((height + 61, width + 67, 3), dtype=np.float32) * (sigma * 0.5)
-    return np.clip(grey[..., None] + colour + 32.5, 0, 64).astype(np.uint8)
-
-
-class _Lens:
-    """What lens and sensor add: vignette, a little blur, noise; how much, the room's seed tells."""
-
-    def __init__(self, pinhole: Pinhole, seed: int) -> None:
-        rng = np.random.default_rng([seed, 3])
-        self._seed = seed
-        self._shape = (pinhole.height, pinhole.width, 3)
-        y, x = np.indices(self._shape[:2], dtype=np.float32)
-        square = ((x / pinhole.width - 0.5) ** 2 + (y / pinhole.height - 0.5) ** 2) * 2
-        gain = (255 * (1 - rng.uniform(0.05, 0.3) * square)).astype(np.uint8)
-        self._gain = cv2.merge([gain, gain, gain])
-        self._blur = float(rng.choice([0.0, 0.55, 0.8])) * pinhole.width / 640
-        self._noise = _noise(pinhole.height, pinhole.width, int(rng.integers(1, 6)))
-
-    def expose(self, image: Image, step: int) -> Image:
-        if self._blur > 0.3:
-            image = cv2.GaussianBlur(image, (3, 3), self._blur)
-        cv2.multiply(image, self._gain, dst=image, scale=1 / 255)
-        top, left = np.random.default_rng([self._seed, 4, step]).integers([61, 67])
-        piece = self._noise[top : top + self._shape[0], left : left + self._shape[1]]
-        return cv2.addWeighted(image, 1.0, piece, 1.0, -32.0, dst=image)
+            red, green, blue = np.minimum(255, tone * stroke.colour)
+            yield shape, (red, green, blue)

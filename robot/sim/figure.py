@@ -19,16 +19,18 @@ from robot.sim.solids import Colour
 
 Array = NDArray[np.float64]
 
-JOINTS = (
+_NAMES = (
     "hip_l hip_r knee_l knee_r ankle_l ankle_r toe_l toe_r shoulder_l shoulder_r elbow_l elbow_r wrist_l wrist_r "
     "hand_l hand_r neck chin crown hair_back hair_low eye_l eye_r mouth collar belly waist_l waist_r hem_l hem_r "
     "pack_high pack_low fringe_l fringe_r"
-).split()
-LEGS = frozenset("toe_l toe_r knee_l knee_r".split())
+)
+JOINTS = tuple(_NAMES.split())
+LEGS = frozenset({"toe_l", "toe_r", "knee_l", "knee_r"})
 """Parts, by the joint that orders them, over which the others hang."""
 _INDEX = {name: number for number, name in enumerate(JOINTS)}
 
-_TONES = ((0.7, 1.0, 0.0), (0.82, 0.86, 0.12), (0.92, 0.68, 0.26), (1.0, 0.45, 0.42))  # brightness, share of the radius, shift to the light
+_TONES = ((0.7, 1.0, 0.0), (0.82, 0.86, 0.12), (0.92, 0.68, 0.26), (1.0, 0.45, 0.42))
+"""Layers of a limb: brightness, share of the radius, shift towards the light in radii."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def _legs(dresser: _Dresser, build: float, lower: str, cloth: Colour, skin: Colo
         dresser.part(knee, _limb(shins, thighs, same=shin == thigh))
     if lower == "skirt":
         dresser.part(
-            "belly", dresser.shaded(cloth, ("hip_l", "hip_r", 0.05 * build, 0.05 * build), ("hem_l", "hem_r", 0.05, 0.05))
+            "belly",
+            dresser.shaded(cloth, ("hip_l", "hip_r", 0.05 * build, 0.05 * build), ("hem_l", "hem_r", 0.05, 0.05)),
         )
 
 
@@ -209,7 +212,14 @@ def skeleton(person: PersonState, dressed: Look) -> Array:
     swing = 0.0 if person.phase == 0.0 else 0.42
     lean = dressed.lean + (0.03 if swing else 0.0)
     for side, sign in (("l", 1.0), ("r", -1.0)):
-        _leg(points, side, sign, dressed, sign * swing * np.sin(person.phase), swing * max(0.0, sign * np.cos(person.phase)))
+        _leg(
+            points,
+            side,
+            sign,
+            dressed,
+            sign * swing * np.sin(person.phase),
+            swing * max(0.0, sign * np.cos(person.phase)),
+        )
         points[f"waist_{side}"] = (lean * 0.4, sign * dressed.hip * 1.05, 0.62)
         points[f"hem_{side}"] = (0.0, sign * dressed.hip * 1.5, 0.36)
         points[f"shoulder_{side}"] = (lean, sign * dressed.shoulder, 0.8)

@@ -107,7 +107,9 @@ def _details(rng: Generator, kind: str) -> list[tuple[Area, float]]:
     if kind == "crate":
         boards = int(rng.integers(3, 6))
         details = [(((0, 1), (0, 1)), 0.45)]
-        details += [(((0, 1), ((i + 0.06) / boards, (i + 0.94) / boards)), 0.9 + 0.15 * rng.random()) for i in range(boards)]
+        details += [
+            (((0, 1), ((i + 0.06) / boards, (i + 0.94) / boards)), 0.9 + 0.15 * rng.random()) for i in range(boards)
+        ]
         return [*details, (((0, 0.1), (0, 1)), 1.08), (((0.9, 1), (0, 1)), 1.08)]
     return [whole]
 
@@ -124,7 +126,12 @@ def _chair(rng: Generator, corners: Array, height: float, light: _Light) -> list
     for number, leg in enumerate(legs):
         top = height if number < 2 else seat  # the back's posts go up to the top
         parts.append(
-            Part(np.array([*leg, top / 2]), colours=[tone], ends=[np.array([[*leg, 0.0], [*leg, top]])], radii=[(0.02, 0.02)])
+            Part(
+                np.array([*leg, top / 2]),
+                colours=[tone],
+                ends=[np.array([[*leg, 0.0], [*leg, top]])],
+                radii=[(0.02, 0.02)],
+            )
         )
     parts.append(_painted(block(_inset(corners, 0.98), seat - 0.05, seat), cushion, light, _middle(corners, seat)))
     front = legs[0] + (legs[3] - legs[0]) * 0.08, legs[1] + (legs[2] - legs[1]) * 0.08
@@ -143,7 +150,14 @@ def _coat_stand(rng: Generator, corners: Array, height: float, light: _Light) ->
     metal = light.on(textures.any_colour(rng), factor=0.8)
     spread = float(np.linalg.norm(corners[0] - middle)) * 0.7
     top = np.array([*middle, height])
-    parts = [Part(np.array([*middle, height / 2]), colours=[metal], ends=[np.array([[*middle, 0.0], top])], radii=[(0.02, 0.018)])]
+    parts = [
+        Part(
+            np.array([*middle, height / 2]),
+            colours=[metal],
+            ends=[np.array([[*middle, 0.0], top])],
+            radii=[(0.02, 0.018)],
+        )
+    ]
     turn = rng.uniform(0, 2 * np.pi)
     for angle in turn + np.arange(4) * np.pi / 2:
         foot = np.array([*(middle + spread * 0.8 * np.array([np.cos(angle), np.sin(angle)])), 0.02])
@@ -155,7 +169,7 @@ def _coat_stand(rng: Generator, corners: Array, height: float, light: _Light) ->
         low = np.array([*(middle + out * 1.1), max(0.15, hook - length)])
         cloth, ends, radii, colours = textures.any_colour(rng), [], [], []
         for layer, tone in enumerate((0.72, 0.9, 1.05)):
-            thin, aside = 1 - 0.3 * layer, np.array([*decor_aside(out), 0.0]) * 0.02 * layer
+            thin, aside = 1 - 0.3 * layer, np.array([*_aside(out), 0.0]) * 0.02 * layer
             ends.append(np.array([high + aside, low + aside]))
             radii.append((0.07 * thin, rng.uniform(0.11, 0.16) * thin))
             colours.append(light.on(cloth, factor=tone))
@@ -165,7 +179,7 @@ def _coat_stand(rng: Generator, corners: Array, height: float, light: _Light) ->
     return parts
 
 
-def decor_aside(out: Array) -> Array:
+def _aside(out: Array) -> Array:
     """The level unit direction square to `out`."""
     return np.array([-out[1], out[0]]) / (np.linalg.norm(out) + 1e-12)
 
@@ -203,8 +217,12 @@ def _plant(rng: Generator, corners: Array, height: float, light: _Light) -> list
         bow = (base + tip) / 2 + [0, 0, 0.15 * (height - pot_height)]
         tone = light.on(textures.shade(green, rng.uniform(0.65, 1.25)))
         parts.append(
-            Part(tip * 0.5 + bow * 0.5, colours=[tone, tone], ends=[np.array([base, bow]), np.array([bow, tip])],
-                 radii=[(0.01, 0.035), (0.04, 0.006)])
+            Part(
+                tip * 0.5 + bow * 0.5,
+                colours=[tone, tone],
+                ends=[np.array([base, bow]), np.array([bow, tip])],
+                radii=[(0.01, 0.035), (0.04, 0.006)],
+            )
         )
     return parts
 
@@ -215,11 +233,25 @@ def _lamp(position: Array, decor: Decor) -> list[Part]:
     light = _Light(decor, position)
     red, green, blue = decor.glow
     return [
-        Part(foot, colours=[light.on((70, 70, 75))], ends=[np.array([foot - [0.05, 0, 0], foot + [0.05, 0, 0]])], radii=[(0.02, 0.02)]),
-        Part((foot + bulb) / 2, colours=[light.on((90, 90, 95))], ends=[np.array([foot, bulb])], radii=[(0.015, 0.015)]),
+        Part(
+            foot,
+            colours=[light.on((70, 70, 75))],
+            ends=[np.array([foot - [0.05, 0, 0], foot + [0.05, 0, 0]])],
+            radii=[(0.02, 0.02)],
+        ),
+        Part(
+            (foot + bulb) / 2,
+            colours=[light.on((90, 90, 95))],
+            ends=[np.array([foot, bulb - [0, 0, 0.09]])],
+            radii=[(0.015, 0.015)],
+        ),
         Part(
             bulb,
-            colours=[(red, green, blue), (min(255.0, red + 20), min(255.0, green + 25), min(255.0, blue + 40)), (255, 255, 250)],
+            colours=[
+                (red, green, blue),
+                (min(255.0, red + 20), min(255.0, green + 25), min(255.0, blue + 40)),
+                (255, 255, 250),
+            ],
             ends=[np.array([bulb, bulb])] * 3,
             radii=[(0.1, 0.1), (0.085, 0.085), (0.06, 0.06)],
         ),

@@ -40,9 +40,8 @@ class Part:
 def face(corners: Array, across: tuple[float, float], up: tuple[float, float]) -> Array:
     """A rectangle on a quad, from fractions along its first edge (`across`) and its second (`up`)."""
     origin, right, rise = corners[0], corners[1] - corners[0], corners[2] - corners[1]
-    return np.array(
-        [origin + right * u + rise * v for u, v in ((across[0], up[0]), (across[1], up[0]), (across[1], up[1]), (across[0], up[1]))]
-    )
+    places = ((across[0], up[0]), (across[1], up[0]), (across[1], up[1]), (across[0], up[1]))
+    return np.array([origin + right * u + rise * v for u, v in places])
 
 
 def sides(corners: Array, low: float, high: float) -> list[Array]:
@@ -50,9 +49,7 @@ def sides(corners: Array, low: float, high: float) -> list[Array]:
     quads = []
     for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         # Clockwise from above: seen from outside, the next corner is to the left.
-        quads.append(
-            np.array([[*second, low], [*first, low], [*first, high], [*second, high]])
-        )
+        quads.append(np.array([[*second, low], [*first, low], [*first, high], [*second, high]]))
     return quads
 
 
@@ -127,7 +124,7 @@ def capsule_outlines(first: Array, second: Array, radius: Array, other: Array) -
 
 
 def clip_near(corners: Array) -> Array:
-    """A polygon (K, 3) in the camera's frame, cut at the near plane (Sutherland and Hodgman); (0, 3) if all is behind."""
+    """A polygon (K, 3), camera's frame, cut at the near plane (Sutherland and Hodgman); (0, 3) where all is behind."""
     kept: list[Array] = []
     for here, after in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if here[2] >= NEAR:
@@ -143,7 +140,9 @@ def to_fixed(pixels: Array) -> NDArray[np.int32]:
     return np.clip((pixels - 0.5) * (1 << _FIXED), -(1 << 26), 1 << 26).astype(np.int32)
 
 
-def fill(image: NDArray[np.uint8], outline: NDArray[np.int32], colour: Sequence[float] | float, smooth: bool = True) -> None:
+def fill(
+    image: NDArray[np.uint8], outline: NDArray[np.int32], colour: Sequence[float] | float, smooth: bool = True
+) -> None:
     """Paint a convex outline, given by `to_fixed`."""
     value = colour if isinstance(colour, (int, float)) else tuple(colour)
     cv2.fillConvexPoly(image, outline, value, cv2.LINE_AA if smooth else cv2.LINE_8, _FIXED)  # type: ignore[arg-type]

@@ -17,7 +17,9 @@ Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]
 
 
-def colour(rng: Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
+def colour(
+    rng: Generator, hue: tuple[float, float], saturation: tuple[float, float], value: tuple[float, float]
+) -> Colour:
     """A random RGB colour, 0..255, from ranges of hue, saturation and value in 0..1."""
     red, green, blue = colorsys.hsv_to_rgb(rng.uniform(*hue) % 1.0, rng.uniform(*saturation), rng.uniform(*value))
     return red * 255, green * 255, blue * 255
@@ -42,6 +44,11 @@ def clouds(rng: Generator, height: int, width: int, cell: int) -> NDArray[np.flo
 
 def _plain(base: Colour, height: int, width: int) -> NDArray[np.float32]:
     return cv2.merge([np.full((height, width), part, np.float32) for part in base])
+
+
+def _fade(base: Colour, above: float, below: float, height: int) -> NDArray[np.float32]:
+    """(height, 1, 3): a colour that grows darker or lighter from top to bottom."""
+    return np.linspace(above, below, height, dtype=np.float32)[:, None, None] * np.array(base, np.float32)
 
 
 def scaled(picture: NDArray[Any], gain: NDArray[np.float32]) -> NDArray[Any]:
@@ -138,9 +145,7 @@ def poster(rng: Generator, width: int, height: int) -> Image:
     picture = _plain(any_colour(rng), height, width)
     kind = rng.integers(5)
     if kind == 0:
-        picture[:] = np.linspace(0.6, 1.1, height, dtype=np.float32)[:, None, None] * np.float32(
-            colour(rng, (0.5, 0.68), (0.2, 0.6), (0.6, 1))
-        )
+        picture[:] = _fade(colour(rng, (0.5, 0.68), (0.2, 0.6), (0.6, 1)), 0.6, 1.1, height)
         for depth in (0.5, 0.65, 0.8):
             hills = height * depth + height * 0.12 * clouds(rng, 1, width, max(3, width // 5))[0]
             ground = colour(rng, (0.15, 0.4), (0.3, 0.8), (0.2, 0.7))
@@ -188,17 +193,16 @@ def door(rng: Generator, width: int, height: int) -> Image:
 def window(rng: Generator, width: int, height: int) -> Image:
     """A window with sky, panes and, often, curtains."""
     picture = _plain((250, 250, 250), height, width)
-    sky = colour(rng, (0.52, 0.65), (0.05, 0.35), (0.8, 1.0))
-    picture[:] = np.linspace(1.0, 1.15, height, dtype=np.float32)[:, None, None] * np.float32(sky)
+    picture[:] = _fade(colour(rng, (0.52, 0.65), (0.05, 0.35), (0.8, 1.0)), 1.0, 1.15, height)
     picture[int(height * rng.uniform(0.6, 0.9)) :] = colour(rng, (0.2, 0.4), (0.2, 0.5), (0.4, 0.7))
     frame = max(2, width // 20)
     cv2.rectangle(picture, (0, 0), (width - 1, height - 1), (245, 245, 240), frame * 2)
     cv2.line(picture, (width // 2, 0), (width // 2, height), (245, 245, 240), frame)
     if rng.random() < 0.5:
-        cloth, reach = any_colour(rng), int(width * rng.uniform(0.12, 0.25))
+        cloth, reach = np.array(any_colour(rng), np.float32), int(width * rng.uniform(0.12, 0.25))
         folds = 1 + 0.15 * np.sin(np.arange(reach, dtype=np.float32) * rng.uniform(0.5, 1.2))
         for part in (picture[:, :reach], picture[:, -reach:]):
-            part[:] = np.float32(cloth) * folds[None, : part.shape[1], None]
+            part[:] = cloth * folds[None, : part.shape[1], None]
     return _finish(picture)
 
 

@@ -62,7 +62,9 @@ class Tally:
         boxes = np.concatenate([low, high - low], axis=1)
         truth, others = scene.boxes[scene.counts | self.strict], scene.boxes[~scene.counts & (not self.strict)]
         if len(others) and len(boxes):
-            forgiven = (iou(boxes[:, None], others[None]) >= LEAST_IOU).any(axis=1) & ~match(boxes, scores, truth, LEAST_IOU)
+            forgiven = (iou(boxes[:, None], others[None]) >= LEAST_IOU).any(axis=1) & ~match(
+                boxes, scores, truth, LEAST_IOU
+            )
             boxes, scores = boxes[~forgiven], scores[~forgiven]
         self._found.append((boxes, scores))
         self._truth.append(truth)
@@ -113,7 +115,9 @@ def detector_judge(run: Path) -> Judge:
         return judge(lambda image: predict(image)[:2], pictures()).ap
 
     def calibration() -> NDArray[np.uint8]:
-        return np.stack([scene.image for seed in range(CALIBRATION_ROOMS) for scene in scenes(seed, CALIBRATION_FRAMES)])
+        return np.stack(
+            [scene.image for seed in range(CALIBRATION_ROOMS) for scene in scenes(seed, CALIBRATION_FRAMES)]
+        )
 
     figure = f"person AP@0.5 in {JUDGED_ROOMS * JUDGED_FRAMES} pictures of {JUDGED_ROOMS} unseen rendered rooms"
     return Judge(figure, measure, calibration, MAY_DROP)

@@ -68,7 +68,11 @@ class Learner:
         self._loss = YoloLoss(width, height, rows, columns)
         rise = max(1, min(settings.warm_up, steps // 4))
         schedule = keras.optimizers.schedules.CosineDecay(
-            settings.learning_rate / 20, max(1, steps - rise), 0.01, warmup_target=settings.learning_rate, warmup_steps=rise
+            settings.learning_rate / 20,
+            max(1, steps - rise),
+            0.01,
+            warmup_target=settings.learning_rate,
+            warmup_steps=rise,
         )
         self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=10.0)
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -89,7 +93,8 @@ class Learner:
             checking = step % every == 0 or step == self.steps
             if checking or since == 20:
                 found = self._keep_if_best() if checking else None
-                yield Progress(step, *(float(part) for part in sums / since), found)
+                loss, box, objectness = (float(part) for part in sums / since)
+                yield Progress(step, loss, box, objectness, found)
                 sums, since = np.zeros(3), 0
 
     def _one_step(self, images: tf.Tensor, boxes: tf.Tensor, kinds: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,9 @@ def curve(path: Path, rows: list[dict[str, float]], title: str) -> None:
     write_atomically(path, out.getvalue())
 
 
-def sheet(path: Path, model: keras.Model, examples: Examples, columns: int = 5, rows: int = 4, score: float = 0.4) -> None:
+def sheet(
+    path: Path, model: keras.Model, examples: Examples, columns: int = 5, rows: int = 4, score: float = 0.4
+) -> None:
     """Some pictures with what is there (green), what need not be found (grey), and what was found (orange)."""
     from edge.perception.nms import nms
 

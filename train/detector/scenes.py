@@ -125,7 +125,12 @@ def room_examples(seed: int, frames: int, width: int, height: int) -> Examples:
         cv2.resize(scene.image, (width, height), dst=images[number], interpolation=cv2.INTER_LINEAR)
         some = len(scene.boxes)
         sizes = scene.boxes[:, 2:]
-        boxes[number, :some] = np.concatenate([scene.boxes[:, :2] + sizes / 2, sizes], axis=1) / [wide, tall, wide, tall]
+        boxes[number, :some] = np.concatenate([scene.boxes[:, :2] + sizes / 2, sizes], axis=1) / [
+            wide,
+            tall,
+            wide,
+            tall,
+        ]
         kinds[number, :some] = np.where(scene.counts, 1, -1)
     return Examples(images, boxes, kinds)
 

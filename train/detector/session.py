@@ -55,10 +55,16 @@ class Session:
                 for found in self.learner.learn():
                     row = {"step": found.step, "loss": found.loss, "box": found.box, "objectness": found.objectness}
                     if found.verdict is not None:
-                        row |= {"ap": found.verdict.ap, "recall": found.verdict.recall, "precision": found.verdict.precision}
+                        row |= {
+                            "ap": found.verdict.ap,
+                            "recall": found.verdict.recall,
+                            "precision": found.verdict.precision,
+                        }
                     self.rows.append({name: float(value) for name, value in row.items()})
                     for name, value in row.items():
-                        tf.summary.scalar(f"{'check' if name in ('ap', 'recall', 'precision') else 'loss'}/{name}", value, found.step)
+                        tf.summary.scalar(
+                            f"{'check' if name in ('ap', 'recall', 'precision') else 'loss'}/{name}", value, found.step
+                        )
                     best = f"  AP {self.learner.best:.3f}" if self.learner.best >= 0 else ""
                     progress.update(bar, completed=found.step, told=f"loss {found.loss:.2f}{best}")
             except KeyboardInterrupt:
@@ -74,7 +80,10 @@ class Session:
         self.run.save_policy(learner.model)
         self.run.write_text("evaluation.json", json.dumps(found._asdict(), indent=2))
         names = ("step", "loss", "box", "objectness", "ap", "recall", "precision")
-        lines = [",".join(names), *(",".join(f"{row[name]:g}" if name in row else "" for name in names) for row in self.rows)]
+        lines = [
+            ",".join(names),
+            *(",".join(f"{row[name]:g}" if name in row else "" for name in names) for row in self.rows),
+        ]
         self.run.write_text("progress.csv", "\n".join(lines) + "\n")
         settings = self.run.settings
         picture.curve(self.run.path / "curve.png", self.rows, f"{settings.task}, {settings.algo}, seed {settings.seed}")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from edge.commands.arguments import Parser
 from edge.errors import UsageError
 from robot.sim.rooms import EVALUATION_SEEDS
 from train.runs import RunFolder, RunSettings, fresh_path, versions
@@ -35,16 +36,16 @@ examples:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "edgebot train detector", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser("train detector", str(__doc__), EXAMPLES)
     parser.add_argument("--algo", metavar="NAME", default=ALGO, choices=[ALGO], help=f"{ALGO}, the only one")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="everything random follows from it (0)")
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/detector-yolo-SEED)")
     parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"batches to learn from ({STEPS})")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw the scenes (2)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings"
+    )
     parser.add_argument("--settings", action="store_true", help="list every setting, and stop")
     parser.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
     return parser
