@@ -13,7 +13,7 @@ from convert.errors import ConvertError
 from convert.parity import Converted, Judge, Parity, compare, found_again
 from convert.predict import Detect, keras_batch, tflite_batch
 from convert.progress import Steps
-from convert.quantise import PASSES, int8
+from convert.quantise import int8, work
 from convert.tflite import Mode, export, variables_of
 from edge.interpreter import Interpreter
 from edge.manifest import DarknetDecode, ImageInput, Manifest
@@ -53,7 +53,7 @@ def convert(
     given = photos if photos else pictures.noise(BATCH, (rows, columns))
     inputs = pictures.prepare(given, image, (rows, columns))
     if mode == "int8":
-        advance = steps.begin("calibrating", PASSES * len(inputs))
+        advance = steps.begin("calibrating", work(len(inputs)))
         low, high = sorted((image.offset, 255 * image.scale + image.offset))
         flatbuffer = int8(model, inputs, advance, (low, high))
     else:

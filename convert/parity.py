@@ -50,10 +50,10 @@ LIMITS: dict[Mode, Limit] = {
     "none": Limit(80.0, 1e-4),
     "float16": Limit(40.0, 0.03),
     "dynamic": Limit(18.0, 0.3),
-    "int8": Limit(15.0, 0.5),
+    "int8": Limit(15.0, 1.0),
 }
-"""Wide enough for what rounding does (int8 heads of small detectors measure 21-25 dB), and narrow enough that one
-layer with a wrong scale shows."""
+"""Wide enough for what rounding does (int8 heads of small detectors measure 21-25 dB; their rarest values are clipped
+on purpose, so that the worst error alone says little), and narrow enough that one layer with a wrong scale shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from convert import ranges
+from convert.distill import distill, steps_of
 from convert.equalise import equalise
 from convert.graph import Graph, Node, from_keras
 from convert.ranges import Advance, Images
@@ -22,7 +23,11 @@ from convert.tflite import export
 
 # After these a range is stated; the others (pad, maxpool, resize, slice) keep the scale of what they read.
 MEASURED = ("conv", "depthwise", "relu", "leaky", "curve", "add", "concat")
-PASSES = 2  # over the calibration images, for progress
+
+
+def work(images: int) -> int:
+    """How far `advance` counts in all, for progress."""
+    return 2 * len(range(0, max(images - ranges.BATCH + 1, 1), ranges.BATCH)) * ranges.BATCH + steps_of(images)
 
 
 def int8(
@@ -33,11 +38,12 @@ def int8(
     Args:
         model: functional, of the layers that `convert.graph` knows; its outputs are raw heads.
         images: calibration, (N, rows, columns, channels) float32 as the model takes them.
-        advance: told the number of images done; each image counts `PASSES` times.
+        advance: told the number of images gone through, up to `work(len(images))`.
         value_range: what the input may hold; 0..1 makes a uint8 image an int8 one by minus 128.
     """
     graph = prepare(model, images, advance)
     found = ranges.ranges(graph, images, advance)
+    distill(graph, fake_quantiser(graph, found, value_range), images, advance)
     return emit(graph, found, images, value_range)
 
 

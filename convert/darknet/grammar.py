@@ -30,11 +30,12 @@ class Section:
         """The text of an option."""
         return self.options[key][0] if key in self.options else default
 
-    def integer(self, key: str, default: int, least: int | None = None) -> int:
-        """A whole number, at least `least`."""
+    def integer(self, key: str, default: int, least: int | None = None, most: int | None = None) -> int:
+        """A whole number, from `least` to `most`."""
         value = self.number(key, default)
-        if value != int(value) or (least is not None and value < least):
-            bound = "" if least is None else f" of at least {least}"
+        low, high = -(2**31) if least is None else least, 2**31 if most is None else most
+        if value != int(value) or not low <= value <= high:
+            bound = "" if least is None else f" of at least {least}" if most is None else f" of {least} to {most}"
             raise self.error(f"has {key}={self.text(key, str(default))}, expected a whole number{bound}", key)
         return int(value)
 

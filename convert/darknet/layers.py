@@ -51,16 +51,14 @@ ACTIVATIONS: dict[str, Callable[[str], layers.Layer] | None] = {
 
 def convolutional(net: Network, section: Section, name: str) -> Any:
     """Convolution (dense, depthwise or grouped), batch normalisation, activation."""
-    filters = section.integer("filters", 1, least=1)
-    size = section.integer("size", 1, least=1)
-    stride = section.integer("stride", 1, least=1)
+    filters = section.integer("filters", 1, least=1, most=16384)
+    size = section.integer("size", 1, least=1, most=63)
+    stride = section.integer("stride", 1, least=1, most=63)
     groups = section.integer("groups", 1, least=1)
-    padding = size // 2 if section.integer("pad", 0) else section.integer("padding", 0, least=0)
+    padding = size // 2 if section.integer("pad", 0) else section.integer("padding", 0, least=0, most=63)
     normalised = bool(section.integer("batch_normalize", 0))
-    for key in ("dilation", "stride_x", "stride_y", "antialiasing"):
-        if section.integer(key, 1 if key == "dilation" else stride if key.startswith("stride") else 0) != (
-            1 if key == "dilation" else stride if key.startswith("stride") else 0
-        ):
+    for key, usual in {"dilation": 1, "stride_x": stride, "stride_y": stride, "antialiasing": 0}.items():
+        if section.integer(key, usual) != usual:
             raise section.error(f"has {key}={section.text(key, '')}, which is not supported", key)
     x = net.last
     channels = int(x.shape[-1])
@@ -69,7 +67,7 @@ def convolutional(net: Network, section: Section, name: str) -> Any:
             f"has groups={groups}, which does not divide {channels} channels and {filters} filters", "groups"
         )
     shape = ConvShape(filters, channels, size, groups, normalised)
-    if size + 0 > min(int(x.shape[1]), int(x.shape[2])) + 2 * padding:
+    if size > min(int(x.shape[1]), int(x.shape[2])) + 2 * padding:
         raise section.error(f"has size={size}, more than its input of {x.shape[2]}x{x.shape[1]}", "size")
     same = stride == 1 and size % 2 == 1 and padding == size // 2
     if padding and not same:
@@ -123,9 +121,9 @@ def activated(x: Any, section: Section, name: str) -> Any:
 
 def maxpool(net: Network, section: Section, name: str) -> Any:
     """Max-pool. Where Darknet's padding is not TensorFlow's, edges are mirrored: a maximum does not see that."""
-    stride = section.integer("stride", 1, least=1)
-    size = section.integer("size", stride, least=1)
-    padding = section.integer("padding", size - 1, least=0)
+    stride = section.integer("stride", 1, least=1, most=63)
+    size = section.integer("size", stride, least=1, most=63)
+    padding = section.integer("padding", size - 1, least=0, most=63)
     x, same = net.last, True
     pads = []
     for length in (int(x.shape[1]), int(x.shape[2])):
@@ -147,7 +145,7 @@ def upsample(net: Network, section: Section, name: str) -> Any:
     """Nearest neighbours, `stride` times larger."""
     if section.number("scale", 1.0) != 1.0:
         raise section.error(f"has scale={section.text('scale', '')}, which is not supported", "scale")
-    return layers.UpSampling2D(section.integer("stride", 2, least=1), interpolation="nearest", name=name)(net.last)
+    return layers.UpSampling2D(section.integer("stride", 2, least=1, most=63), interpolation="nearest", name=name)(net.last)
 
 
 def route(net: Network, section: Section, name: str) -> Any:

@@ -160,4 +160,4 @@ def _only(
         outputs.append(narrow(layer.input))
         kernel, bias = layer.get_weights()
         narrow.set_weights([np.asarray(kernel)[..., rows], np.asarray(bias)[rows]])
-    return keras.Model(model.inputs, outputs), decode.model_copy(update={"classes": len(keep)}), keep
+    return keras.Model(model.input, outputs), decode.model_copy(update={"classes": len(keep)}), keep

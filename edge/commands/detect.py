@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
                 if saver is not None:
                     from edge.perception.draw import draw
 
-                    saver.write(draw(shot.image, found), shot.source, shot.frame)
+                    saver.write(draw(shot.image, found, detector.labels), shot.source, shot.frame)
                 told.add(shot, found)
                 advance()
     except KeyboardInterrupt:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -17,22 +18,27 @@ Colour = tuple[int, int, int]
 
 
 @lru_cache(maxsize=256)
-def colour_of(label: str) -> Colour:
-    """An RGB colour that is always the same for a label, and far from most others."""
-    number = sum((index + 1) * ord(letter) for index, letter in enumerate(label))
-    # Steps of the golden ratio round the colour circle stay far apart, however many there are.
+def colour_of(number: int) -> Colour:
+    """The RGB colour of a class: steps of the golden ratio round the colour circle stay far apart."""
     red, green, blue = colorsys.hsv_to_rgb(number * 0.618034 % 1.0, 0.85, 1.0)
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
-def draw(image: NDArray[np.uint8], detections: Iterable[Detection]) -> NDArray[np.uint8]:
-    """A copy of `image` (RGB) with the detections on it, the best on top."""
+def draw(image: NDArray[np.uint8], detections: Iterable[Detection], labels: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """A copy of `image` (RGB) with the detections on it, the best on top.
+
+    Args:
+        image: uint8 height x width x 3.
+        detections: with boxes in its pixels.
+        labels: the detector's; a label's place among them chooses its colour, its name where it has none.
+    """
     picture = np.array(image, np.uint8, order="C")
     rows, columns = picture.shape[:2]
     size = max(0.4, min(rows, columns) / 900)
     line = max(1, round(2 * size))
     for found in reversed(list(detections)):
-        colour = colour_of(found.label)
+        known = found.label in labels
+        colour = colour_of(labels.index(found.label) if known else zlib.crc32(found.label.encode()) % 997)
         x, y, width, height = found.box
         left, top = (int(np.clip(value, -32000, 32000)) for value in (x, y))
         right, bottom = (int(np.clip(value, -32000, 32000)) for value in (x + width, y + height))
