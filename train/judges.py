@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from edge.errors import UsageError
 from train import tasks
 from train.evaluation import evaluate
+from train.networks import FastMLP
 from train.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -45,23 +45,20 @@ def policy_judge(run: Path) -> Judge:
         return result.score[0]
 
     def calibration() -> NDArray[np.float32]:
-        model = folder.load_policy()
-        return observations(lambda seen: np.asarray(model(seen)), task, CALIBRATION)
+        return observations(FastMLP(folder.load_policy()), task, CALIBRATION)
 
     return Judge(f"greedy success in {EPISODES} unseen rooms", measure, calibration, MAY_DROP)
 
 
 def observations(predict: Predict, task: tasks.Task, count: int) -> NDArray[np.float32]:
     """`count` observations that the policy itself meets in training's rooms, (count, size)."""
-    n = 32
+    n = 64
     env = task.training(n)
     rows = []
     seen, _ = env.reset(0)
     rng = np.random.default_rng(0)
-    for _ in itertools.count():
+    for _ in range(-(-4 * count // n)):
         rows.append(seen)
-        if len(rows) * n >= 8 * count:
-            break
         seen = env.step(predict(seen).argmax(1)).observation
     env.close()
     # A longer walk, thinned out: neighbours in time are all but alike.

@@ -24,8 +24,8 @@ from train.evaluation import Evaluation, evaluate
 from train.history import History
 from train.runs import RunFolder
 
-CHECKPOINTS = 12
-"""How often a run keeps a point to resume from."""
+CHECKPOINTS, CHECKPOINT_STEPS = 12, 250_000
+"""A run keeps a point to resume from so many times, or after so many steps where that is more often."""
 
 Weights = list[NDArray[Any]]
 Batches = Iterable[tuple[BatchEnv, int]]
@@ -55,7 +55,8 @@ class Session:
     def train(self, total_steps: int) -> bool:
         """Learn until `total_steps`; True where Ctrl-C ended it before. Either way the best policy is kept."""
         per_iteration = self.env.n * self.agent.settings.horizon
-        every = max(1, math.ceil(total_steps / per_iteration / CHECKPOINTS)) * per_iteration
+        span = min(total_steps / CHECKPOINTS, CHECKPOINT_STEPS)
+        every = max(1, math.ceil(span / per_iteration)) * per_iteration
         interrupted = False
         with self._progress() as progress:
             bar = progress.add_task("train", total=total_steps, completed=self.agent.steps, told="")

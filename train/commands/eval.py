@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import train.threads  # noqa: F401  isort: skip  # before numpy and TensorFlow load
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train import tasks
 from train.evaluation import Act, evaluate
@@ -34,19 +34,13 @@ VIDEO_EPISODES = 4
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
-    parser = argparse.ArgumentParser(
-        "edgebot eval", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("eval", "Greedy evaluation, on episodes that training never saw.", EXAMPLES)
     parser.add_argument("source", metavar="RUN|MODEL", type=Path, help="a run folder, or a policy's .tflite file")
-    parser.add_argument("--episodes", type=int, metavar="N", help="how many (1,000 rooms; 100 for a Gymnasium id)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses the episodes (0)")
+    parser.add_argument("--episodes", type=whole(1, 100_000), metavar="N", help="1,000 rooms; 100 for a Gymnasium id")
+    parser.add_argument("--seed", type=whole(0, 999_999), default=0, metavar="N", help="chooses the episodes (0)")
     parser.add_argument("--video", type=Path, metavar="FILE", help=f"film the first {VIDEO_EPISODES} episodes")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON to stdout")
     args = parser.parse_args(argv)
-    if args.episodes is not None and not 1 <= args.episodes <= 100_000:
-        raise UsageError(f"--episodes is {args.episodes}; expected 1 to 100000")
-    if not 0 <= args.seed < 1_000_000:
-        raise UsageError(f"--seed is {args.seed}; expected 0 to 999999")
     if args.video is not None:
         from train.video import check_path
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train import tasks
 from train.runs import RunFolder, RunSettings, fresh_path, latest_path, versions
@@ -31,19 +32,15 @@ examples:
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "edgebot train", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _parser() -> Parser:
+    parser = Parser("train", "A policy by reinforcement learning, or a detector.", EXAMPLES)
     parser.add_argument("task", metavar="TASK", help="light, a Gymnasium id, or detector")
     parser.add_argument("--algo", metavar="NAME", required=True, help="ppo")
-    parser.add_argument("--seed", type=int, metavar="N", help="everything random follows from it (0)")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), metavar="N", help="everything random follows from it (0)")
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/TASK-ALGO-SEED)")
-    parser.add_argument("--steps", type=int, metavar="N", help="environment steps; learning rates anneal over them")
+    parser.add_argument("--steps", type=whole(1, 10**12), metavar="N", help="environment steps; the schedules' length")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting, see --settings"
-    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of --settings")
     parser.add_argument("--settings", action="store_true", help="list every setting of TASK and --algo, and stop")
     return parser
 
@@ -59,12 +56,6 @@ def main(argv: list[str]) -> int:
         near = difflib.get_close_matches(args.algo, ALGORITHMS, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ALGORITHMS)}"
         raise UsageError(f"unknown algorithm {args.algo!r}; {hint}")
-    for name in ("steps", "seed"):
-        value = getattr(args, name)
-        if value is not None and value < (name == "steps"):
-            raise UsageError(
-                f"--{name} is {value}; expected {'a whole number above' if name == 'steps' else 'at least'} 0"
-            )
     return _train(args)
 
 
@@ -141,25 +132,29 @@ def _learn(run: RunFolder, task: tasks.Task, agent_settings: object, steps: int,
     env = task.training(agent_settings.envs)
     agent = PPO(env, agent_settings, run.settings.seed)
     session = Session(run, agent, env, console)
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False)
+
     if resume:
         session.resume()
-        console.print(f"resuming {run.path} at {agent.steps:,} of {steps:,} steps")
+        say(f"resuming {run.path} at {agent.steps:,} of {steps:,} steps")
     interrupted = session.train(steps)
     env.close()
-    console.print(f"{agent.steps:,} steps in {time.perf_counter() - started:.1f} s; run folder {run.path}")
+    say(f"{agent.steps:,} steps in {time.perf_counter() - started:.1f} s; run folder {run.path}")
     if interrupted:
-        console.print(
-            f"interrupted; the best policy is kept, and --run {run.path} --resume goes on from the last checkpoint"
-        )
+        kept = "the best policy is kept" if session.history.rows else "before anything was learnt"
+        say(f"interrupted; {kept}, --run {run.path} --resume goes on from the last checkpoint")
         return 130
     session.choose(task.choosing)
-    result = session.evaluate(task.evaluation(task.evaluation_episodes, 0), task.evaluation_episodes).as_json()
+    episodes = task.evaluation_episodes
+    result = session.evaluate(task.evaluation(episodes, 0), episodes).as_json()
     told = f"return {result['return_mean']:.2f} +- {result['return_std']:.2f}"
     if "success_rate" in result:
         told = f"success {result['success_rate']:.1%} (95 % interval from {result['success_low']:.1%}), {told}"
-    console.print(f"greedy, {result['episodes']} unseen episodes: {told}")
+    say(f"greedy, {episodes} unseen episodes: {told}")
     if run.settings.manifest:
-        console.print(f"next: edgebot convert {run.path}")
+        say(f"next: edgebot convert {run.path}")
     return 0
 
 

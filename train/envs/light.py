@@ -208,7 +208,7 @@ class LightTask:
 
     def __init__(self) -> None:
         self.settings = LightSettings()
-        self._pool: RoomPool | None = None
+        self._pools: dict[tuple[str, int, int], RoomPool] = {}  # rooms take longer to make than to drive in
 
     def training(self, n: int) -> BatchEnv:
         return LightBatch(self._rooms(), n, self.settings, goal_m=self.settings.goal_m)
@@ -229,17 +229,19 @@ class LightTask:
         return round(float(np.quantile(world.sense_light().max(0), 0.99)), 4)
 
     def _rooms(self) -> RoomPool:
-        s = self.settings
-        if self._pool is None or (self._pool.level, len(self._pool)) != (s.level, s.rooms):
-            self._pool = RoomPool("light", s.level, range(s.rooms))
-        return self._pool
+        return self._pool(0, self.settings.rooms)
+
+    def _pool(self, start: int, count: int) -> RoomPool:
+        key = (self.settings.level, start, count)
+        if key not in self._pools:
+            self._pools[key] = RoomPool("light", key[0], range(start, start + count))
+        return self._pools[key]
 
     def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
         for first in range(0, episodes, ROOMS):
             count = min(ROOMS, episodes - first)
             start = _evaluation_seed(seed) + first
-            rooms = RoomPool("light", self.settings.level, range(start, start + count))
-            yield LightBatch(rooms, count, self.settings, goal_m=GOAL_M, in_order=True), start
+            yield LightBatch(self._pool(start, count), count, self.settings, goal_m=GOAL_M, in_order=True), start
 
     film_fps = 10.0
 
