@@ -41,7 +41,7 @@ def allowed_speed(range_m: float | Array | None, age_s: float | Array, config: R
     free: Any
     if isinstance(range_m, np.ndarray):
         delay = reaction + np.maximum(age_s, 0.0)
-        free = np.maximum(range_m - gap, 0.0)
+        free = np.clip(range_m - gap, 0.0, 1e4)  # beyond it nothing changes but an overflow
         speed = braking * (np.sqrt(delay * delay + free * (2.0 / braking)) - delay)
         # Written so that NaN fails the comparison: fmin and fmax would pass over it and drive on.
         clear = (speed > 0.0) & np.isfinite(range_m)

@@ -88,6 +88,10 @@ class Recorder:
             self._channels = {topic.name: self._register(topic) for topic in messages.TOPICS}
             self._sync()
         except OSError as error:
+            file = getattr(self, "_file", None)
+            with suppress(OSError):
+                if file is not None:
+                    file.close()
             raise RecordingError(self._cannot(error)) from None
         self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
         self._thread.start()
