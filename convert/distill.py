@@ -27,7 +27,11 @@ def steps_of(images: int) -> int:
 
 
 def distill(
-    graph: Graph, observe: Callable[[Node, Any], Any], images: Images, advance: Advance = lambda count: None, seed: int = 0
+    graph: Graph,
+    observe: Callable[[Node, Any], Any],
+    images: Images,
+    advance: Advance = lambda count: None,
+    seed: int = 0,
 ) -> None:
     """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
 

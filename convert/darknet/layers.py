@@ -145,7 +145,8 @@ def upsample(net: Network, section: Section, name: str) -> Any:
     """Nearest neighbours, `stride` times larger."""
     if section.number("scale", 1.0) != 1.0:
         raise section.error(f"has scale={section.text('scale', '')}, which is not supported", "scale")
-    return layers.UpSampling2D(section.integer("stride", 2, least=1, most=63), interpolation="nearest", name=name)(net.last)
+    stride = section.integer("stride", 2, least=1, most=63)
+    return layers.UpSampling2D(stride, interpolation="nearest", name=name)(net.last)
 
 
 def route(net: Network, section: Section, name: str) -> Any:

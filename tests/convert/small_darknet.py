@@ -3,6 +3,7 @@
 The reference is written from Darknet's C (convolutional_layer.c, maxpool_layer.c), not from the code under test.
 """
 
+# ruff: noqa: C408 - dict() reads like the cfg
 from __future__ import annotations
 
 from pathlib import Path
