@@ -113,10 +113,11 @@ def display(session: Session) -> Iterator[Callable[[Tick], None] | None]:
     world = getattr(session.body, "world", None)
     sketch = None if world is None else Sketch(world, min(56, max(20, console.width - 2)))
     newest: list[Tick] = []
+    start = session.clock.now()
 
     def draw() -> Group:
         lines = [] if sketch is None else sketch.lines()
-        lines.append(status(newest[0]) if newest else "starting")
+        lines.append(status(newest[0], start) if newest else "starting")
         lines.append("hold W A S D or the arrows; space stops, Q ends")
         return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 

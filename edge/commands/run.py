@@ -144,7 +144,7 @@ def _parser() -> Parser:
 def progress(session: Session, duration_s: float | None) -> Iterator[Any]:
     """A live line on stderr, drawn by a thread of its own; yields what takes each tick."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.text import Text
 
     console = Console(stderr=True)
@@ -152,15 +152,15 @@ def progress(session: Session, duration_s: float | None) -> Iterator[Any]:
         yield None
         return
     newest: list[Tick] = []
+    start = session.clock.now()
 
     class Status(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(status(newest[0]) if newest else "", overflow="ellipsis", no_wrap=True)
+            return Text(status(newest[0], start) if newest else "", overflow="ellipsis", no_wrap=True)
 
-    columns = (TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), Status())
+    columns = (TextColumn("{task.description}"), BarColumn(24), Status())
     with Progress(*columns, console=console, refresh_per_second=5, transient=True) as bar:
         task = bar.add_task(session.loop.policy.name, total=duration_s)
-        start = session.clock.now()
 
         def on_tick(tick: Tick) -> None:
             newest[:] = (tick,)
@@ -170,15 +170,16 @@ def progress(session: Session, duration_s: float | None) -> Iterator[Any]:
         yield on_tick
 
 
-def status(tick: Tick) -> str:
-    """One iteration in a few words."""
+def status(tick: Tick, start: float) -> str:
+    """One iteration in a few words; `start` is when the run began, by the same clock."""
     senses = tick.senses
     echo = "----" if senses.range.value is None else f"{senses.range.value:4.2f}"
     left, right = (None if light.value is None else light.value for light in (senses.light_left, senses.light_right))
     light = "/".join("----" if value is None else f"{value:.2f}" for value in (left, right))
     seen = f"  sees {len(tick.detections.items)}" if tick.detections is not None else ""
     wheels = f"{tick.applied.left:+.2f} {tick.applied.right:+.2f}"
-    return f"{tick.now:6.1f} s  wheels {wheels}  range {echo} m  light {light}{seen}  {tick.reason} {tick.message}"
+    why = f"{tick.reason} {tick.message}"
+    return f"{tick.now - start:6.1f} s  wheels {wheels}  range {echo} m  light {light}{seen}  {why}"
 
 
 def as_json(summary: Summary, verdict: Verdict | None, session: Session) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from edge.perception.geometry import CameraGeometry
 from edge.perception.nms import nms
 from edge.perception.preprocess import Preprocessor
 from edge.types import Detection
+from robot.clock import WallClock
 
 SHIPPED = Path(__file__).parent.parent / "models" / "person.tflite"
 """The detector of persons that comes with the package."""
@@ -30,6 +31,9 @@ class Detector:
 
     Raises:
         ModelError: the file is no detector that can be used.
+
+    Attributes:
+        times: seconds that each stage of the last call took: preprocess, inference, decode.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class Detector:
         self.decoder = DarknetDecoder(
             decode, self.manifest.outputs, self.preprocessor.width, self.preprocessor.height, score
         )
+        self.times: dict[str, float] = {}
+        self._watch = WallClock().now  # real time, also where the robot's is simulated
         self._input = self.interpreter.input_view(0)
         self._outputs = [self.interpreter.output_view(index) for index in self.decoder.outputs]
 
@@ -78,8 +84,12 @@ class Detector:
 
     def boxes(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.float32], NDArray[np.intp]]:
         """The same as arrays: boxes (N, 4) in pixels of `image`, scores (N,), classes (N,)."""
+        began = self._watch()
         self.preprocessor.write(image, self._input)
+        ready = self._watch()
         self.interpreter.invoke()
+        inferred = self._watch()
         found = self.decoder.decode([view() for view in self._outputs])
         kept = nms(found.boxes, found.scores, found.classes, self._iou)
+        self.times = {"preprocess": ready - began, "inference": inferred - ready, "decode": self._watch() - inferred}
         return self.preprocessor.to_frame(found.boxes[kept]), found.scores[kept], found.classes[kept]

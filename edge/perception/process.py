@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.runner import FindsThings, PerceptionError, fresh
+from edge.perception.runner import STAGES, FindsThings, PerceptionError, fresh, stage_times
 from edge.timing import Latency
 from edge.types import Detections
 from robot.clock import WallClock
@@ -64,7 +64,7 @@ class ProcessPerception:
         work_limit_s: float = 5.0,
     ) -> None:
         self.stale_s, self.work_limit_s = stale_s, work_limit_s
-        self.latencies = {"inference": Latency(), "perception round trip": Latency()}
+        self.latencies = {name: Latency() for name in (*STAGES, "perception round trip")}
         self.restarts = 0
         self.dropped = 0  # frames overtaken by a newer one
         self._factory, self._clock, self._size = factory, clock, size
@@ -173,10 +173,11 @@ class ProcessPerception:
                 self._died(content, now)
                 return
             else:
-                stamp, items, took = content
+                stamp, items, times = content
                 self._newest = Detections(items, stamp)
                 self._busy, self._in_a_row = None, 0
-                self.latencies["inference"].add(took)
+                for name, seconds in times.items():
+                    self.latencies[name].add(seconds)
                 self.latencies["perception round trip"].add(now - self._since)
         if self._ready and self._busy is None and self._waiting is not None:
             pipe.send(self._waiting)
@@ -264,7 +265,7 @@ def _work(pipe: Connection, memory: Any, slot_bytes: int, factory: Callable[[], 
             except Exception as error:
                 pipe.send(("failed", _told(error)))
                 return
-            pipe.send(("found", (stamp, tuple(items[:MOST]), watch() - began)))
+            pipe.send(("found", (stamp, tuple(items[:MOST]), stage_times(detector, watch() - began))))
 
 
 def _told(error: Exception) -> str:

@@ -20,6 +20,7 @@ from robot.clock import VirtualClock, WallClock
 from robot.config import RobotConfig
 from robot.types import Clock, Frame
 
+STAGES = ("preprocess", "inference", "decode")
 EPSILON_S = 1e-9  # sums of ticks are not exact
 
 
@@ -64,7 +65,7 @@ class SyncPerception:
 
     def __init__(self, detector: FindsThings, latency_s: float, stale_s: float) -> None:
         self.detector, self.latency_s, self.stale_s = detector, latency_s, stale_s
-        self.latencies = {"inference": Latency()}
+        self.latencies = {name: Latency() for name in STAGES}
         self.restarts = 0
         self._watch = WallClock().now
         self._pending: Detections | None = None
@@ -81,7 +82,8 @@ class SyncPerception:
         self._last = frame.stamp
         began = self._watch()
         found = self.detector.detect(frame.image)
-        self.latencies["inference"].add(self._watch() - began)
+        for name, seconds in stage_times(self.detector, self._watch() - began).items():
+            self.latencies[name].add(seconds)
         self._pending = Detections(tuple(found), frame.stamp)
 
     def newest(self, now: float) -> Detections | None:
@@ -95,6 +97,12 @@ class SyncPerception:
     def _release(self, now: float) -> None:
         if self._pending is not None and self._pending.stamp + self.latency_s <= now + EPSILON_S:
             self._newest, self._pending = self._pending, None
+
+
+def stage_times(detector: FindsThings, whole_s: float) -> dict[str, float]:
+    """What each stage of the detector's last call took; one that does not tell is all inference."""
+    times: dict[str, float] = getattr(detector, "times", {})
+    return times or {"inference": whole_s}
 
 
 def fresh(result: Detections | None, now: float, stale_s: float) -> Detections | None:
