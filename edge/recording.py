@@ -22,8 +22,8 @@ from edge.loop import Tick
 from robot.clock import WallClock
 
 FLUSH_S = 1.0
-QUEUE = 512
-"""Iterations that may wait for the disk: ten seconds at 50 Hz. Frames among them are references."""
+QUEUE = 256
+"""Iterations that may wait for the disk: five seconds at 50 Hz, with some fifty frames (45 MB) among them."""
 
 Pose = tuple[float, float, float]
 

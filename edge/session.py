@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,7 +72,13 @@ class Session:
         until: Callable[[], bool] | None = None,
     ) -> Summary:
         """Run until the goal, where there is one to be judged, or `until` says so; see `Loop.run`."""
-        return self.loop.run(duration_s, until if until is not None else self.goal, on_tick)
+        # What lives until now lives to the end: the collector need not walk through it in the middle of an iteration.
+        gc.collect()
+        gc.freeze()
+        try:
+            return self.loop.run(duration_s, until if until is not None else self.goal, on_tick)
+        finally:
+            gc.unfreeze()
 
     def verdict(self) -> Verdict | None:
         """How a simulated run stands, by the world's truth."""
@@ -114,7 +121,7 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
             recorder = Recorder(
                 settings.record,
                 _metadata(policy, settings),
-                _attachments(config, policy) | settings.attachments,
+                _attachments(config, policy, settings, camera) | settings.attachments,
                 pose=None if world is None else lambda: tuple(world.pose[:, 0].tolist()),
                 wait=isinstance(clock, VirtualClock),
                 overwrite=settings.overwrite,
@@ -148,7 +155,14 @@ def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:
     } | ({} if room is None else {"room_task": room.task, "room_level": room.level, "room_seed": str(room.seed)})
 
 
-def _attachments(config: RobotConfig, policy: Policy) -> dict[str, bytes]:
+def _attachments(config: RobotConfig, policy: Policy, settings: Settings, camera: bool) -> dict[str, bytes]:
     files = {"robot.json": config.model_dump_json(indent=2).encode()}
-    manifest = getattr(policy, "manifest", None)  # a learned policy's
-    return files if manifest is None else files | {"manifest.json": manifest.model_dump_json(indent=2).encode()}
+    if (manifest := getattr(policy, "manifest", None)) is not None:  # a learned policy's
+        files["manifest.json"] = manifest.model_dump_json(indent=2).encode()
+    if camera:
+        from edge.manifest import read
+        from edge.perception.detector import SHIPPED
+
+        _, manifest = read(SHIPPED if settings.detector is None else settings.detector)
+        files["detector.json"] = manifest.model_dump_json(indent=2).encode()
+    return files
