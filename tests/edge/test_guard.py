@@ -65,7 +65,7 @@ def within_limits(command: Command) -> bool:
     return inside and rim <= drive.top_speed_mps + 1e-9 and max(abs(duties.left), abs(duties.right)) <= 1.0
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(any_senses, any_command, any_float | st.just(NOW), any_float, st.none() | any_float, st.booleans(), motion)
 def test_the_answer_is_finite_and_within_limits_for_any_numbers_at_all(
     seen: Senses, wanted: Command, now: float, sensed: float, frame: float | None, camera: bool, before: Twist
@@ -76,7 +76,7 @@ def test_the_answer_is_finite_and_within_limits_for_any_numbers_at_all(
     assert (reason in MOVING) or command == STOP
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(near_reading, light, sane_command, motion)
 def test_it_never_drives_at_an_obstacle_inside_the_braking_distance(
     echo: Reading, seen: Reading, wanted: Command, before: Twist
@@ -93,6 +93,7 @@ def test_it_never_drives_at_an_obstacle_inside_the_braking_distance(
     assert v <= 1e-12 or needs <= echo.value - guard.stop_gap_m + 1e-9
 
 
+@settings(deadline=None)
 @given(near_reading, sane_command)
 def test_turning_and_backing_off_are_left_where_forward_is_refused(echo: Reading, wanted: Command) -> None:
     close = senses(range=Reading(min(echo.value or 0.1, 0.12), echo.stamp))
@@ -201,6 +202,7 @@ def test_the_gaps_that_policies_aim_for_are_allowed() -> None:
     assert allowed_speed(CONFIG.guard.stop_gap_m, 0.0, CONFIG) == 0.0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(any_float | st.floats(0, 4), st.floats(0, 1) | st.just(nan)), min_size=1, max_size=20),
     st.sampled_from([np.float32, np.float64]),
@@ -216,6 +218,7 @@ def test_arrays_and_scalars_agree_on_the_allowed_speed(pairs: list[tuple[float, 
     assert allowed_speed(None, 0.0, CONFIG) == 0.0
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-5, 5), st.floats(0, 0.4), st.floats(-1, 1), st.floats(0.001, 0.2))
 def test_arrays_and_scalars_agree_on_forward_limit_and_ramp(
     v: float, omega: float, allowed: float, before: float, step: float
