@@ -168,7 +168,7 @@ class _Reader:
 
 def _slice_start(arguments: Any, name: str) -> int:
     key = arguments.args[1] if len(arguments.args) > 1 else arguments.kwargs["key"]
-    last = key[-1] if isinstance(key, tuple) else key
+    last = key[-1] if isinstance(key, (tuple, list)) else key
     if not isinstance(last, slice) or last.step not in (None, 1):
         raise ConvertError(f"{name!r} cuts something else than channels; use --quantize none, float16 or dynamic")
     return int(last.start or 0)

@@ -1,0 +1,173 @@
+"""Int8 detectors: rewriting the network changes nothing, and rounding costs little where the stock way costs much."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+import keras
+from keras import layers
+
+from convert import quantise, ranges
+from convert.distill import distill
+from convert.equalise import equalise
+from convert.errors import ConvertError
+from convert.graph import Graph, from_keras
+from convert.images import noise
+from convert.predict import tflite_batch
+from convert.tflite import export, variables_of
+from edge.interpreter import Interpreter
+
+
+def network(uneven: bool = True, seed: int = 0) -> keras.Model:
+    """Every layer that quantisation knows, with channels that differ a hundredfold where `uneven`."""
+    keras.utils.set_random_seed(seed)
+    x = image = keras.Input((32, 40, 3))
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.Conv2D(16, 3, strides=2, use_bias=False)(x)
+    x = layers.BatchNormalization(name="uneven")(x)
+    x = layers.LeakyReLU(negative_slope=0.1)(x)
+    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="reads_uneven")(x)
+    x = layers.BatchNormalization()(x)
+    x = first = layers.ReLU()(x)
+    x = layers.Dropout(0.3)(layers.Conv2D(16, 1)(x))
+    x = layers.Add()([first, x])
+    x = layers.SeparableConv2D(24, 3, strides=2, padding="same", activation="relu")(x)
+    x = layers.Concatenate()([x, layers.MaxPooling2D(3, 1, padding="same")(x)])
+    x = layers.Conv2D(16, 1, activation="relu")(x)
+    low = layers.Conv2D(18, 1)(x)
+    x = layers.Concatenate()([layers.UpSampling2D(2)(x[..., 4:12]), first])
+    x = layers.BatchNormalization()(x)
+    x = layers.Conv2D(16, 3, padding="same", activation="silu")(x)
+    high = layers.Conv2D(18, 1)(x)
+    model = keras.Model(image, [low, high])
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            count = layer.gamma.shape[0]
+            size = 10 ** rng.uniform(-2, 0, count) if uneven else np.ones(count)
+            layer.set_weights([size, 0.3 * size * rng.normal(size=count), rng.normal(0, 0.1, count), np.ones(count)])
+    if uneven:  # the next layer reads small channels with large weights, as trained networks do
+        (kernel,) = model.get_layer("reads_uneven").get_weights()
+        model.get_layer("reads_uneven").set_weights([kernel / np.asarray(model.get_layer("uneven").gamma)[:, None]])
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return (noise(24, (32, 40)) / 255).astype(np.float32)
+
+
+def heads(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
+    return [np.asarray(head) for head in model(images)]
+
+
+def snr_db(want: np.ndarray, have: np.ndarray) -> float:
+    return float(10 * np.log10((want**2).sum() / ((have - want) ** 2).sum()))
+
+
+def run(graph: Graph, images: np.ndarray) -> list[np.ndarray]:
+    return [np.asarray(head) for head in graph.run(images)]
+
+
+def test_the_graph_computes_what_keras_does(images: np.ndarray) -> None:
+    model = network()
+    graph = from_keras(model)
+    for want, have in zip(heads(model, images), run(graph, images), strict=True):
+        np.testing.assert_allclose(have, want, atol=2e-5 * np.abs(want).max())
+    # Only the normalisation that follows no convolution alone is left as an operation of its own.
+    left = [node for node in graph.nodes.values() if "normalization" in node.name or node.name == "uneven"]
+    assert len(left) == 1 and graph.nodes[left[0].inputs[0]].op == "concat"
+
+
+def test_equalising_evens_the_channels_and_changes_nothing(images: np.ndarray) -> None:
+    model = network()
+    graph = from_keras(model)
+    before = ranges.channel_maxima(graph, images)
+    equalise(graph, before)
+    after = ranges.channel_maxima(graph, images)
+    for want, have in zip(heads(model, images), run(graph, images), strict=True):
+        np.testing.assert_allclose(have, want, atol=1e-4 * np.abs(want).max())
+
+    def evenness(maxima: dict[str, np.ndarray], op: str) -> float:
+        named = [node.name for node in graph.nodes.values() if node.op == op]
+        return min(float(np.median(maxima[name]) / maxima[name].max()) for name in named)
+
+    assert evenness(after, "leaky") > 2 * evenness(before, "leaky")
+
+
+def test_ranges_hold_nearly_all_values_and_zero(images: np.ndarray) -> None:
+    graph = from_keras(network())
+    found = ranges.ranges(graph, images)
+    assert set(found) == set(graph.nodes)
+    seen: list[tuple[float, float, float]] = []
+
+    def observe(node, value):  # noqa: ANN001, ANN202
+        low, high = found[node.name]
+        assert low <= 0 <= high
+        inside = (np.asarray(value) >= low) & (np.asarray(value) <= high)
+        seen.append((low, high, float(inside.mean())))
+        return value
+
+    graph.run(images, observe)
+    assert min(share for *_, share in seen) > 0.995
+
+
+def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray) -> None:
+    model = network()
+    want = heads(model, images)
+    ours = tflite_batch(quantise.int8(model, images))(images)
+    stock_bytes = export(
+        lambda x: model(x, training=False), (1, 32, 40, 3), variables_of(model), "int8",
+        [image[None] for image in images],
+    )  # fmt: skip
+    stock = tflite_batch(stock_bytes)(images)
+    for head in range(2):
+        gained = snr_db(want[head], ours[head]) - snr_db(want[head], stock[head])
+        assert snr_db(want[head], ours[head]) > 20 and gained > 2, (head, gained)
+
+
+def test_tensors_of_the_int8_model(images: np.ndarray) -> None:
+    interpreter = Interpreter(quantise.int8(network(), images))
+    (tensor,) = interpreter.inputs
+    assert (tensor.dtype, tensor.zero_point) == ("int8", -128) and tensor.scale == pytest.approx(1 / 255)
+    assert [output.shape for output in interpreter.outputs] == [(1, 8, 10, 18), (1, 16, 20, 18)]
+    assert all(output.dtype == "int8" and output.scale > 0 for output in interpreter.outputs)
+
+
+def test_distillation_brings_the_heads_nearer(images: np.ndarray) -> None:
+    model = network(seed=3)
+    graph = quantise.prepare(model, images)
+    found = ranges.ranges(graph, images)
+    observe = quantise.fake_quantiser(graph, found, (0, 1))
+    want = heads(model, images)
+
+    def distance() -> float:
+        have = tflite_batch(quantise.emit(graph, found, images))(images)
+        return sum(float(np.mean((one - other) ** 2) / one.var()) for one, other in zip(want, have, strict=True))
+
+    before = distance()
+    told: list[int] = []
+    distill(graph, observe, images, told.append)
+    assert distance() < before
+    assert sum(told) == 10 * 24
+
+
+def test_progress_counts_to_the_end(images: np.ndarray) -> None:
+    told: list[int] = []
+    quantise.int8(network(), images[:19], told.append)
+    assert sum(told) == quantise.work(19)
+
+
+def test_layers_that_are_not_known_are_named() -> None:
+    image = keras.Input((16, 16, 3))
+    for layer, said in (
+        (layers.Conv2DTranspose(4, 3, name="up"), "'up' is a Conv2DTranspose"),
+        (layers.Conv2D(4, 3, dilation_rate=2, name="wide"), "'wide' has dilation"),
+        (layers.Activation("softmax", name="soft"), "'soft' is a softmax"),
+        (layers.UpSampling2D(2, interpolation="bilinear", name="up"), "'up' interpolates bilinear"),
+    ):
+        with pytest.raises(ConvertError, match=said):
+            from_keras(keras.Model(image, [layer(image)]))
