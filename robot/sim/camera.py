@@ -26,6 +26,7 @@ from robot.sim.view import Image, Outline, View, clipped, polygon
 Box = tuple[float, float, float, float, float]
 
 _PERSON = -1  # what `_sorted` calls a person; obstacles and the lamp go by their number
+_FINE = 200  # pixels; persons taller than this in the image are shaded finely
 _LEVELS = (1.8, 5.0)  # texture pixels per image row from which the floor's smoother versions serve
 
 
@@ -78,12 +79,9 @@ class Camera:
                             fill(labels, outline, 0, smooth=False)
                 continue
             label = person + 1
-            before = int(np.count_nonzero(labels == label))
-            alone = np.zeros_like(labels)
-            for outline, _ in _person_strokes(view, persons[person], None, (1, 1, 1)):
-                fill(alone, outline, 1, smooth=False)
-            labels[alone > 0] = label
-            whole[person] = np.count_nonzero(alone) + before
+            for outline in _person_outlines(view, persons[person]):
+                fill(labels, outline, label, smooth=False)
+            whole[person] = np.count_nonzero(labels == label)
         boxes: list[Box] = []
         for person in range(len(persons)):
             seen = labels == person + 1
@@ -120,7 +118,7 @@ class Camera:
             return
         # The plane z = 0 onto the image, and back.
         plane = np.column_stack([view.rotation[:, 0], view.rotation[:, 1], -view.rotation @ view.position])
-        back = floor_to_texture() @ np.linalg.inv(pinhole.matrix @ plane)
+        back = floor_to_texture() @ cv2.invert(pinhole.matrix @ plane)[1]
         rows = np.arange(top, pinhole.height)
         # How many texture pixels one image row spans: distance grows as height / (row - horizon).
         distance = pinhole.floor_distance(np.column_stack([np.full(len(rows), pinhole.width / 2), rows + 0.5]))
@@ -207,7 +205,7 @@ def _draw_wall(image: Image, view: View, wall: Wall, height: float) -> None:
         return
     # From (column, row, 1) of the texture, row 0 at the ceiling, to the image.
     plane = view.rotation @ np.column_stack([along / PPM, [0, 0, -1 / PPM], corner + up - view.position])
-    back = np.linalg.inv(view.pinhole.matrix @ plane)
+    back = cv2.invert(view.pinhole.matrix @ plane)[1]
     edges = np.array([[x0, y0, 1], [x1, y0, 1], [x1, y1, 1], [x0, y1, 1]])
     if (back[2] @ edges.T > 0).all() or (back[2] @ edges.T < 0).all():
         _warp(image, wall.texture, back, (x0, y0, x1, y1), cv2.BORDER_TRANSPARENT)
@@ -217,35 +215,45 @@ def _draw_wall(image: Image, view: View, wall: Wall, height: float) -> None:
     _warp(aside, wall.texture, back, (x0, y0, x1, y1), cv2.BORDER_REPLICATE)
     mask = np.zeros(image.shape[:2], np.uint8)
     fill(mask, outline, 255, smooth=False)
-    cv2.copyTo(aside, mask, image)
+    image[y0:y1, x0:x1] = np.where(mask[y0:y1, x0:x1, None] > 0, aside[y0:y1, x0:x1], image[y0:y1, x0:x1])
+
+
+def _person_outlines(view: View, person: PersonState) -> Iterator[Outline]:
+    """Convex outlines that together cover a person; none if it is not before the lens."""
+    for outline, _ in _person_strokes(view, person, np.zeros(2), np.ones(3), layers=(0,)):
+        yield outline
 
 
 def _person_strokes(
-    view: View, person: PersonState, key: Array | None, light: ArrayLike
+    view: View, person: PersonState, key: Array, light: Array, layers: tuple[int, ...] | None = None
 ) -> Iterator[tuple[Outline, Colour]]:
     """(outline, colour) of a person's strokes, from far to near, as lit; none if it is not before the lens."""
     dressed = figure.look(person.look)
     joints = figure.skeleton(person, dressed)
-    ends = joints[dressed.joints]
-    if key is not None:
-        ends = ends + (dressed.shifts * person.height_m)[:, None, None] * np.array([*key, 0.3])
-    middles, radii, shown = view.capsules(ends, dressed.radii * person.height_m)
+    aside = (dressed.shifts * person.height_m)[:, None, None] * np.array([key[0], key[1], 0.3])
+    middles, radii, shown = view.capsules(joints[dressed.joints] + aside, dressed.radii * person.height_m)
     if not shown.any():
         return
-    shapes = to_fixed(capsule_outlines(middles[:, 0], middles[:, 1], radii[:, 0], radii[:, 1]))
-    ahead = np.cos(person.yaw) * (view.position[0] - person.x) + np.sin(person.yaw) * (view.position[1] - person.y)
-    faces = ahead > 0.1 * np.hypot(view.position[0] - person.x, view.position[1] - person.y)
     place = joints - view.position
-    away = {name: float(place[number] @ place[number]) for number, name in enumerate(figure.JOINTS)}
-    tone = np.asarray(light, dtype=np.float64)
+    away = dict(zip(figure.JOINTS, np.einsum("ji,ji->j", place, place).tolist(), strict=True))
+    towards = view.position[:2] - (person.x, person.y)
+    distance = float(np.hypot(towards[0], towards[1]))
+    faces = np.cos(person.yaw) * towards[0] + np.sin(person.yaw) * towards[1] > 0.1 * distance
+    if layers is None:  # far away the finer shades are less than a pixel wide
+        layers = (0, 1, 2, 3) if view.pinhole.focal * person.height_m > _FINE * distance else (0, 2)
+    shapes = to_fixed(capsule_outlines(middles[:, 0], middles[:, 1], radii[:, 0], radii[:, 1]))
     # Legs first, whatever their depth: clothes hang over them.
     for _, strokes in sorted(dressed.parts, key=lambda part: (part[0] not in figure.LEGS, -away[part[0]])):
         for stroke in strokes:
-            if stroke.front and not faces or not all(shown[index] for index in stroke.capsules):
+            if stroke.layer not in layers or (stroke.front and not faces):
                 continue
             if len(stroke.capsules) == 1:
+                if not shown[stroke.capsules[0]]:
+                    continue
                 shape = shapes[stroke.capsules[0]]
             else:
+                if not all(shown[index] for index in stroke.capsules):
+                    continue
                 shape = cv2.convexHull(shapes[list(stroke.capsules)].reshape(-1, 2)).reshape(-1, 2)
-            red, green, blue = np.minimum(255, tone * stroke.colour)
-            yield shape, (red, green, blue)
+            red, green, blue = stroke.colour
+            yield shape, (min(255.0, red * light[0]), min(255.0, green * light[1]), min(255.0, blue * light[2]))

@@ -35,11 +35,15 @@ _TONES = ((0.7, 1.0, 0.0), (0.82, 0.86, 0.12), (0.92, 0.68, 0.26), (1.0, 0.45, 0
 
 @dataclass(frozen=True)
 class Stroke:
-    """One outline of one colour: the convex hull of some capsules; `front` ones show only from the front."""
+    """One outline of one colour: the convex hull of some capsules.
+
+    `front` ones show only from the front; `layer` counts a limb's shades, those of layer 0 cover all of it.
+    """
 
     capsules: tuple[int, ...]
     colour: Colour
     front: bool = False
+    layer: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,11 @@ class _Dresser:
     def shaded(self, colour: Colour, *limbs: tuple[str, str, float, float], front: bool = False) -> list[Stroke]:
         """Strokes from dark to light for the hull of limbs (joint, joint, radius, radius)."""
         strokes = []
-        for tone, share, shift in _TONES:
+        for layer, (tone, share, shift) in enumerate(_TONES):
             capsules = tuple(
                 self.capsule((a, b), (ra * share, rb * share), shift * min(ra, rb)) for a, b, ra, rb in limbs
             )
-            strokes.append(Stroke(capsules, textures.shade(colour, tone), front))
+            strokes.append(Stroke(capsules, textures.shade(colour, tone), front, layer))
         return strokes
 
     def flat(self, colour: Colour, *limbs: tuple[str, str, float, float], front: bool = False) -> Stroke:
@@ -115,7 +119,7 @@ def look(seed: int) -> Look:
     lower = str(rng.choice(["trousers", "shorts", "skirt"], p=[0.7, 0.15, 0.15]))
     sleeves = str(rng.choice(["short", "long"], p=[0.4, 0.6]))
     _legs(dresser, build, lower, bottom, skin, shoe)
-    _torso(rng, dresser, build, top, bottom)
+    _torso(rng, dresser, build, top)
     _arms(dresser, build, sleeves, top, skin)
     _head(rng, dresser, skin)
     if rng.random() < 0.12:
@@ -154,7 +158,7 @@ def _legs(dresser: _Dresser, build: float, lower: str, cloth: Colour, skin: Colo
         )
 
 
-def _torso(rng: Generator, dresser: _Dresser, build: float, top: Colour, bottom: Colour) -> None:
+def _torso(rng: Generator, dresser: _Dresser, build: float, top: Colour) -> None:
     chest, waist = 0.045 * build, 0.052 * build * rng.uniform(0.9, 1.15)
     limbs = (
         ("shoulder_l", "shoulder_r", chest * 0.75, chest * 0.75),
@@ -171,7 +175,6 @@ def _torso(rng: Generator, dresser: _Dresser, build: float, top: Colour, bottom:
         strokes.append(dresser.flat(band, ("waist_l", "waist_r", waist * 0.75, waist * 0.75)))
     elif style < 0.5:  # a print on the chest
         strokes.append(dresser.flat(textures.any_colour(rng), ("collar", "collar", 0.028, 0.028), front=True))
-    strokes.append(dresser.flat(textures.shade(bottom, 0.6), ("hip_l", "hip_r", 0.012, 0.012)))
     dresser.part("belly", *strokes)
 
 

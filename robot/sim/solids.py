@@ -19,6 +19,7 @@ Colour = tuple[float, float, float]
 NEAR = 0.05  # m; nothing nearer to the lens is drawn
 _ARC = 8  # corners of half a capsule's end
 _FIXED = 4  # fractional bits of OpenCV's drawing coordinates
+_FAR = float(1 << 26)
 
 
 @dataclass
@@ -125,19 +126,22 @@ def capsule_outlines(first: Array, second: Array, radius: Array, other: Array) -
 
 def clip_near(corners: Array) -> Array:
     """A polygon (K, 3), camera's frame, cut at the near plane (Sutherland and Hodgman); (0, 3) where all is behind."""
-    kept: list[Array] = []
-    for here, after in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+    kept: list[list[float]] = []
+    points = corners.tolist()  # a few points: plain numbers are quicker than arrays
+    for here, after in zip(points, points[1:] + points[:1], strict=True):
         if here[2] >= NEAR:
             kept.append(here)
         if (here[2] >= NEAR) != (after[2] >= NEAR):
-            kept.append(here + (after - here) * ((NEAR - here[2]) / (after[2] - here[2])))
+            share = (NEAR - here[2]) / (after[2] - here[2])
+            kept.append([a + (b - a) * share for a, b in zip(here, after, strict=True)])
     return np.array(kept).reshape(-1, 3)
 
 
 def to_fixed(pixels: Array) -> NDArray[np.int32]:
     """Continuous pixel coordinates as OpenCV's fixed-point ones, whose integers are pixel middles."""
     # Kept well within 32 bits: a corner far outside the image need not be exact.
-    return np.clip((pixels - 0.5) * (1 << _FIXED), -(1 << 26), 1 << 26).astype(np.int32)
+    fixed = (pixels - 0.5) * (1 << _FIXED)
+    return np.minimum(np.maximum(fixed, -_FAR), _FAR).astype(np.int32)
 
 
 def fill(

@@ -88,7 +88,8 @@ class Learner:
         sums, since = np.zeros(3), 0
         for step, (images, boxes, kinds) in enumerate(self._batches(), start=1):
             decay = min(self.settings.average, (1 + step) / (10 + step))
-            sums += self._update(images, boxes, kinds, tf.constant(decay, tf.float32)).numpy()
+            pictures = jitter(self._rng, images, boxes)
+            sums += self._update(*pictures, kinds, tf.constant(decay, tf.float32)).numpy()
             since += 1
             checking = step % every == 0 or step == self.steps
             if checking or since == 20:
@@ -97,10 +98,11 @@ class Learner:
                 yield Progress(step, loss, box, objectness, found)
                 sums, since = np.zeros(3), 0
 
-    def _one_step(self, images: tf.Tensor, boxes: tf.Tensor, kinds: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
-        pictures, boxes = jitter(images, boxes)
+    def _one_step(
+        self, images: tf.Tensor, boxes: tf.Tensor, light: tf.Tensor, kinds: tf.Tensor, decay: tf.Tensor
+    ) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            terms = self._loss(self.model(pictures, training=True), boxes, tf.cast(kinds, tf.int32))
+            terms = self._loss(self.model(lit(images, light), training=True), boxes, tf.cast(kinds, tf.int32))
         variables = self.model.trainable_variables
         self._optimizer.apply(tape.gradient(terms.total, variables), variables)
         for average, weight in zip(self._averages, self.model.weights, strict=True):
@@ -127,24 +129,35 @@ class Learner:
         return found
 
 
-def jitter(images: tf.Tensor, boxes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pictures (B, H, W, 3) uint8 as floats in 0..1, some mirrored, all in another light; boxes follow."""
-    x = tf.cast(images, tf.float32) / 255.0
-    count = tf.shape(x)[0]
+def jitter(
+    rng: np.random.Generator, images: NDArray[np.uint8], boxes: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Mirror half of the pictures, with their boxes, and draw another light for each.
 
-    def drawn(low: float, high: float, *shape: int) -> tf.Tensor:
-        return tf.random.uniform([count, *shape], low, high)
+    Returns:
+        Pictures (B, H, W, 3), boxes (B, M, 4), and matrices (B, 4, 3) that `lit` takes pixels (r, g, b, 1) through:
+        saturation, gain, balance and contrast of each picture, in one product.
+    """
+    count = len(images)
+    mirrored = rng.random(count) < 0.5
+    images, boxes = images.copy(), boxes.copy()
+    images[mirrored] = images[mirrored][:, :, ::-1]
+    there = (boxes[..., 2] > 0) & mirrored[:, None]
+    boxes[..., 0] = np.where(there, 1 - boxes[..., 0], boxes[..., 0])
+    saturation = rng.uniform(0.4, 1.4, (count, 1, 1))
+    matrix = saturation * np.eye(3) + (1 - saturation) / 3
+    matrix = matrix * (rng.uniform(0.6, 1.35, (count, 1, 1)) * rng.uniform(0.88, 1.12, (count, 1, 3)))
+    contrast = rng.uniform(0.75, 1.25, (count, 1, 1))
+    mean = images[:, ::8, ::8].mean(axis=(1, 2), keepdims=True)[:, 0] / 255 @ matrix
+    light = np.concatenate([contrast * matrix / 255, (1 - contrast) * mean], axis=1)
+    return images, boxes, light.astype(np.float32)
 
-    mirrored = drawn(0, 1, 1, 1, 1) < 0.5
-    x = tf.where(mirrored, x[:, :, ::-1], x)
-    across = tf.where(mirrored[:, :, 0], 1.0 - boxes[..., :1], boxes[..., :1])
-    across = tf.where(tf.reduce_any(boxes > 0, axis=-1, keepdims=True), across, 0.0)
-    grey = tf.reduce_mean(x, axis=-1, keepdims=True)
-    x = grey + (x - grey) * drawn(0.4, 1.4, 1, 1, 1)
-    x = x * drawn(0.6, 1.35, 1, 1, 1) * drawn(0.88, 1.12, 1, 1, 3)
-    middle = tf.reduce_mean(x, axis=(1, 2), keepdims=True)
-    x = middle + (x - middle) * drawn(0.75, 1.25, 1, 1, 1)
-    return tf.clip_by_value(x, 0.0, 1.0), tf.concat([across, boxes[..., 1:]], axis=-1)
+
+def lit(images: tf.Tensor, light: tf.Tensor) -> tf.Tensor:
+    """Pictures (B, H, W, 3) uint8 as floats in 0..1, in the light of `jitter`."""
+    shape = tf.shape(images)
+    pixels = tf.reshape(tf.cast(images, tf.float32), [shape[0], -1, 3])
+    return tf.reshape(tf.clip_by_value(pixels @ light[:, :3] + light[:, 3:], 0.0, 1.0), shape)
 
 
 def decoder_of(model: keras.Model, score: float) -> DarknetDecoder:

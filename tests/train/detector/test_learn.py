@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from edge.errors import UsageError
-from train.detector.learn import DetectorSettings, Learner, decoder_of, example_scene, jitter, judge_examples
+from train.detector.learn import DetectorSettings, Learner, decoder_of, example_scene, jitter, judge_examples, lit
 from train.detector.loss import YoloLoss, giou, iou
 from train.detector.model import HEIGHT, WIDTH, build, manifest
 from train.detector.scenes import Examples, gather, render
@@ -70,17 +70,24 @@ def test_every_person_has_a_cell_and_the_answer_is_read_as_the_runtime_reads_it(
 
 
 def test_jitter_moves_boxes_with_the_picture() -> None:
-    tf.random.set_seed(1)
     images = np.zeros((16, HEIGHT, WIDTH, 3), np.uint8)
     images[:, 30:90, 20:40] = 250
     boxes = np.zeros((16, 4, 4), np.float32)
     boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 60 / HEIGHT)
-    pictures, moved = (part.numpy() for part in jitter(tf.constant(images), tf.constant(boxes)))
+    pictures, moved, light = jitter(np.random.default_rng(1), images, boxes)
     assert 0 < (moved[:, 0, 0] > 0.5).sum() < 16
-    assert (moved[:, 1:] == 0).all()
-    for picture, (x, *_) in zip(pictures, moved[:, 0], strict=True):
+    assert (moved[:, 1:] == 0).all() and images[0, 60, 30, 0] == 250
+    shown = lit(tf.constant(pictures), tf.constant(light)).numpy()
+    assert shown.min() >= 0 and shown.max() <= 1 and shown.std(axis=0).max() > 0.05
+    for picture, (x, *_) in zip(shown, moved[:, 0], strict=True):
         columns = np.flatnonzero(picture[60].mean(axis=1) > picture[60].mean())
         assert columns.mean() + 0.5 == pytest.approx(x * WIDTH, abs=1)
+
+
+def test_light_leaves_a_picture_alone_where_it_should() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    plain = np.concatenate([np.eye(3), np.zeros((1, 3))])[None].repeat(2, axis=0) / 255
+    np.testing.assert_allclose(lit(tf.constant(images), tf.constant(plain, tf.float32)), images / 255, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""The shipped detector of persons in rendered rooms that no training saw, beside a detector by colour threshold.
+
+    python -m benchmarks.detector_rendered                     400 rooms, 1,600 pictures: about three minutes
+    python -m benchmarks.detector_rendered --rooms 50 --model runs/detector-yolo-0/person.tflite
+
+The int8 file runs through the runtime's own `Detector`. The colour thresholds are tuned on training rooms.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from edge.perception.detector import SHIPPED, Detector
+from robot.sim.rooms import EVALUATION_SEEDS
+from train.detector.baseline import tune
+from train.detector.judge import Tally
+from train.detector.scenes import scenes
+
+TUNING_ROOMS, TUNING_TRIES = 60, 300
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--rooms", type=int, default=400)
+    parser.add_argument("--frames", type=int, default=4, help="pictures of each room")
+    parser.add_argument("--first", type=int, default=EVALUATION_SEEDS + 500_000, help="the first room's seed")
+    args = parser.parse_args()
+    detector = Detector(args.model, score=0.005)
+    console = Console()
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("tune thresholds", total=None)
+        tuning = [scene for seed in range(TUNING_ROOMS) for scene in scenes(seed, 3)]
+        threshold, tuned = tune(tuning, TUNING_TRIES)
+        progress.update(bar, description="look", total=args.rooms)
+        tallies = {"detector, int8": Tally(), "  every visible person asked for": Tally(strict=True), "colour threshold": Tally()}
+        own, strict, colour = tallies.values()
+        for seed in range(args.first, args.first + args.rooms):
+            for scene in scenes(seed, args.frames):
+                boxes, scores, _ = detector.boxes(scene.image)
+                own.add(boxes, scores, scene)
+                strict.add(boxes, scores, scene)
+                colour.add(*threshold.find(scene.image), scene)
+            progress.advance(bar)
+    table = Table(title=f"persons in {args.rooms * args.frames} pictures of {args.rooms} unseen rendered rooms")
+    columns = ("", "AP@0.5", "times the threshold's", "recall at 0.4", "precision at 0.4", "false per picture", "persons")
+    for column in columns:
+        table.add_column(column, justify="left" if not column else "right")
+    least = colour.verdict().ap
+    for name, tally in tallies.items():
+        found = tally.verdict()
+        table.add_row(
+            name, f"{found.ap:.3f}", f"{found.ap / max(least, 1e-9):.1f}", f"{found.recall:.3f}",
+            f"{found.precision:.3f}", f"{found.false_per_image:.3f}", str(found.persons),
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"thresholds tuned on {len(tuning)} pictures of {TUNING_ROOMS} training rooms (AP {tuned:.3f}): {threshold}")
+
+
+if __name__ == "__main__":
+    main()
