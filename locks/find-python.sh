@@ -40,7 +40,7 @@ if [ -n "$without" ]; then
 elif [ -n "$seen" ]; then
     echo "edgebot: Python $list is needed, and only$seen is here; install one, or name it by 'make PYTHON=...'." >&2
 else
-    echo "edgebot: Python $list is needed, and ${first:-none} is not here; on Debian and Ubuntu," \
+    echo "edgebot: Python $list is needed, and ${first:-python3} is not here; on Debian and Ubuntu," \
         "'sudo apt install python3 python3-venv' brings it." >&2
 fi
 exit 2
