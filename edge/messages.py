@@ -1,9 +1,9 @@
 """What a recording holds: topics, their schemas, and how an iteration of the loop becomes their messages.
 
 Names and fields are Foxglove's where Foxglove has a schema (docs.foxglove.dev, "Message schemas", JSON
-encoding); readings, commands and the loop's own figures have none there and get schemas of ours. JSON
-knows no NaN: a number that is not finite is written as the string "NaN", "Infinity" or "-Infinity", so
-that just what the guard refused can be read later.
+encoding); readings, commands and the loop's own figures have none there and get schemas of ours. Those keep to
+what Foxglove's reader knows: one plain type a field, no null; what is missing is left out. JSON knows no NaN: a
+number that is not finite is left out too and told in `not_finite`, so that what the guard refused can be read.
 """
 
 from __future__ import annotations
@@ -42,19 +42,22 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 _NUMBER = {"type": "number"}
 _INTEGER = {"type": "integer"}
 _TEXT = {"type": "string"}
-_VALUE = {"type": ["number", "null", "string"]}
 _TIME = _object("time", sec={"type": "integer", "minimum": 0}, nsec={"type": "integer", "minimum": 0})
 _COLOR = _object("foxglove.Color", r=_NUMBER, g=_NUMBER, b=_NUMBER, a=_NUMBER)
 _POINT = _object("foxglove.Point2", x=_NUMBER, y=_NUMBER)
 _VECTOR = _object("foxglove.Vector3", x=_NUMBER, y=_NUMBER, z=_NUMBER)
 _QUATERNION = _object("foxglove.Quaternion", x=_NUMBER, y=_NUMBER, z=_NUMBER, w=_NUMBER)
-_COMMAND = {
-    "oneOf": [
-        _object("edgebot.Twist", v_mps=_VALUE, omega_radps=_VALUE),
-        _object("edgebot.Wheels", left=_VALUE, right=_VALUE),
-    ]
-}
-_READING = {"type": ["object", "null"], "properties": {"value": _VALUE, "stamp": _VALUE}}
+_WHEELS = _object("edgebot.Wheels", left=_NUMBER, right=_NUMBER)
+_COMMAND = _object(
+    "edgebot.Wish",
+    form=_TEXT,  # "twist" with v_mps and omega_radps, or "wheels" with left and right
+    v_mps=_NUMBER,
+    omega_radps=_NUMBER,
+    left=_NUMBER,
+    right=_NUMBER,
+    not_finite=_TEXT,
+)
+_READING = _object("edgebot.Reading", value=_NUMBER, stamp=_NUMBER, not_finite=_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,17 @@ ANNOTATIONS = Topic(
     "/camera/annotations",
     _object(
         "foxglove.ImageAnnotations",
-        circles=_list({"type": "object"}),
+        circles=_list(
+            _object(
+                "foxglove.CircleAnnotation",
+                timestamp=_TIME,
+                position=_POINT,
+                diameter=_NUMBER,
+                thickness=_NUMBER,
+                fill_color=_COLOR,
+                outline_color=_COLOR,
+            )
+        ),
         points=_list(
             _object(
                 "foxglove.PointsAnnotation",
@@ -135,8 +148,8 @@ DETECTIONS = Topic(
                 label=_TEXT,
                 score=_NUMBER,
                 box=_list(_NUMBER),
-                bearing={"type": ["number", "null"]},
-                height={"type": ["number", "null"]},
+                bearing=_NUMBER,
+                height=_NUMBER,
             )
         ),
     ),
@@ -148,7 +161,7 @@ COMMAND = Topic(
         "edgebot.Command",
         wanted=_COMMAND,
         command=_COMMAND,
-        applied=_object("edgebot.Wheels", left=_NUMBER, right=_NUMBER),
+        applied=_WHEELS,
         reason=_TEXT,
         message=_TEXT,
     ),
@@ -179,28 +192,29 @@ def nanoseconds(stamp: float) -> int:
     return max(0, round(stamp * 1e9)) if isfinite(stamp) else 0
 
 
-def value(number: float | None) -> float | str | None:
-    """A number as JSON can hold it."""
-    if number is None or isfinite(number):
-        return None if number is None else float(number)
-    return "NaN" if number != number else ("Infinity" if number > 0 else "-Infinity")
+def numbers(**found: float | None) -> dict[str, Any]:
+    """What is there and finite as it is; what is not finite by name in `not_finite`, as in "v_mps=NaN"."""
+    finite = {name: float(number) for name, number in found.items() if number is not None and isfinite(number)}
+    odd = [f"{name}={_odd(number)}" for name, number in found.items() if number is not None and not isfinite(number)]
+    return finite | {"not_finite": " ".join(odd)} if odd else finite
 
 
 def senses(found: Senses) -> dict[str, Any]:
-    """All readings, each with its stamp; null for what the robot does not have."""
-    return {"stamp": found.stamp} | {name: _reading(getattr(found, name)) for name in SENSES}
+    """All readings, each with its stamp; without what the robot does not have."""
+    readings = ((name, getattr(found, name)) for name in SENSES)
+    return {"stamp": found.stamp} | {name: _reading(reading) for name, reading in readings if reading is not None}
 
 
 def command(wanted: Command) -> dict[str, Any]:
     """A command in the form that it was given in."""
     if isinstance(wanted, Twist):
-        return {"v_mps": value(wanted.v), "omega_radps": value(wanted.omega)}
-    return wheels(wanted)
+        return {"form": "twist"} | numbers(v_mps=wanted.v, omega_radps=wanted.omega)
+    return {"form": "wheels"} | numbers(left=wanted.left, right=wanted.right)
 
 
 def wheels(found: Wheels) -> dict[str, Any]:
     """Duties of the wheels."""
-    return {"left": value(found.left), "right": value(found.right)}
+    return {"left": found.left, "right": found.right}
 
 
 def image(frame: Frame) -> dict[str, Any]:
@@ -274,11 +288,14 @@ def _time(stamp: float) -> dict[str, int]:
     return {"sec": seconds, "nsec": rest}
 
 
-def _reading(reading: Reading | None) -> dict[str, Any] | None:
-    return None if reading is None else {"value": value(reading.value), "stamp": value(reading.stamp)}
+def _reading(reading: Reading) -> dict[str, Any]:
+    return numbers(value=reading.value, stamp=reading.stamp)
 
 
 def _detection(item: Detection) -> dict[str, Any]:
-    return {
-        "label": item.label, "score": item.score, "box": list(item.box), "bearing": item.bearing, "height": item.height,
-    }  # fmt: skip
+    found = {"label": item.label, "score": item.score, "box": list(item.box)}
+    return found | numbers(bearing=item.bearing, height=item.height)
+
+
+def _odd(number: float) -> str:
+    return "NaN" if number != number else ("Infinity" if number > 0 else "-Infinity")

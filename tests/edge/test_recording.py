@@ -110,15 +110,16 @@ def test_a_run_can_be_read_back_whole(tmp_path: Path) -> None:
         assert acted == round(tick.acted * 1e9)
         assert senses["range"] == {"value": tick.senses.range.value, "stamp": tick.senses.range.stamp}
         assert senses["light_left"]["value"] == tick.senses.light_left.value
-        assert senses["tilt"] is None
+        assert "tilt" not in senses
         assert command["reason"] == tick.reason
         assert command["applied"] == {"left": tick.applied.left, "right": tick.applied.right}
         assert isinstance(tick.wanted, Twist)
         if tick.reason is Reason.NOT_FINITE:
-            assert command["wanted"]["v_mps"] == "NaN"
-            assert command["command"] == {"left": 0.0, "right": 0.0}
+            assert command["wanted"]["not_finite"] == "v_mps=NaN"
+            assert "v_mps" not in command["wanted"]
+            assert command["command"] == {"form": "wheels", "left": 0.0, "right": 0.0}
         else:
-            assert command["wanted"] == {"v_mps": tick.wanted.v, "omega_radps": tick.wanted.omega}
+            assert command["wanted"] == {"form": "twist", "v_mps": tick.wanted.v, "omega_radps": tick.wanted.omega}
         assert pose["frame_id"] == "world"
         assert [pose["pose"]["position"][axis] for axis in "xy"] == true[:2]
     assert Counter(command["reason"] for _, command in found["/command"])["not_finite"] == 10
@@ -159,28 +160,59 @@ def test_schemas_bear_foxgloves_names() -> None:
     assert names["/log"] == "foxglove.Log"
 
 
-def _check(schema: dict[str, Any], value: Any) -> None:
-    """That a message has just the fields of its schema; enough of JSON Schema for ours."""
+KINDS: dict[str, tuple[type, ...]] = {"number": (int, float), "integer": (int,), "string": (str,)}
+
+
+def _check(schema: dict[str, Any], value: dict[str, Any], optional: set[str]) -> None:
+    """That a message keeps to its schema: JSON Schema's rules, as far as ours use them."""
+    assert schema["type"] == "object"
+    assert set(value) <= set(schema["properties"])
+    assert set(schema["properties"]) - set(value) <= optional
     for field, content in value.items():
-        assert field in schema["properties"], field
         inner = schema["properties"][field]
-        if inner.get("type") == "array" and content and isinstance(content[0], dict):
-            for item in content:
-                _check(inner["items"], item)
-        elif isinstance(content, dict) and "properties" in inner:
-            _check(inner, content)
-    assert set(schema["properties"]) == set(value)
+        items, kind = (content, inner["items"]) if inner["type"] == "array" else ([content], inner)
+        for item in items:
+            if kind["type"] == "object":
+                _check(kind, item, optional)
+            else:
+                assert isinstance(item, KINDS[kind["type"]]), field
 
 
-def test_messages_have_the_fields_that_their_schemas_promise() -> None:
-    found = Detections((Detection("person", 0.9, (1.0, 2.0, 3.0, 4.0)),), 1.25)
-    reading = Reading(0.5, 1.0)
-    _check(messages.ANNOTATIONS.schema, messages.boxes(found))
-    _check(messages.DETECTIONS.schema, messages.detections(found))
-    _check(messages.POSE.schema, messages.pose(1.0, 1.0, 2.0, 3.0))
-    _check(messages.LOG.schema, messages.log(1.0, "info", "text"))
-    _check(messages.CAMERA.schema, messages.image(Frame(np.zeros((4, 4, 3), np.uint8), 1.0)))
-    _check(messages.SENSE.schema, messages.senses(Senses(1.0, reading, reading, reading, tilt=reading)))
+def test_messages_keep_to_their_schemas() -> None:
+    found = Detections((Detection("person", 0.9, (1.0, 2.0, 3.0, 4.0), 0.1, 0.2),), 1.25)
+    readings = dict.fromkeys(messages.SENSES, Reading(0.5, 1.0))
+    odd = {"not_finite"}
+    _check(messages.ANNOTATIONS.schema, messages.boxes(found), set())
+    _check(messages.DETECTIONS.schema, messages.detections(found), odd)
+    _check(messages.POSE.schema, messages.pose(1.0, 1.0, 2.0, 3.0), set())
+    _check(messages.LOG.schema, messages.log(1.0, "info", "text"), set())
+    _check(messages.CAMERA.schema, messages.image(Frame(np.zeros((4, 4, 3), np.uint8), 1.0)), set())
+    _check(messages.SENSE.schema, messages.senses(Senses(1.0, **readings)), odd)
+    nothing = Reading(None, float("-inf"))
+    _check(
+        messages.SENSE.schema,
+        messages.senses(Senses(1.0, nothing, nothing, Reading(float("nan"), 1.0))),
+        odd | {"value", "stamp", *messages.SENSES[3:]},
+    )
+    wish = messages.COMMAND.schema["properties"]["wanted"]
+    _check(wish, messages.command(Twist(float("inf"), 0.0)), {"v_mps", "left", "right"})
+    _check(wish, messages.command(Wheels(0.5, 0.0)), odd | {"v_mps", "omega_radps"})
+
+
+def test_schemas_use_only_what_foxgloves_reader_understands() -> None:
+    """Its reader takes one plain type a field, refuses unions and nulls, and wants the fields of every object."""
+
+    def walk(schema: dict[str, Any]) -> None:
+        assert schema["type"] in {"object", "array", "number", "integer", "string", "boolean"}
+        for inner in schema["properties"].values() if schema["type"] == "object" else ():
+            walk(inner)
+        if schema["type"] == "array":
+            assert schema["items"]["type"] != "array"
+            walk(schema["items"])
+
+    for topic in messages.TOPICS:
+        assert topic.schema["type"] == "object"
+        walk(topic.schema)
 
 
 def tick(index: int, frame: Frame | None = None) -> Tick:
