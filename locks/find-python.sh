@@ -16,6 +16,7 @@ accept() { # COMMAND: prints its real path when it runs, is wanted and can make 
     printf '%s\n' "${found#* }"
 }
 
+HOME=${HOME:-/}
 seen=
 without=
 if [ -n "$first" ]; then
@@ -25,11 +26,9 @@ else
     for version in $wanted; do
         accept "python$version" && exit 0
         # pyenv keeps its versions apart from the PATH.
-        if command -v pyenv >/dev/null 2>&1; then
-            for python in "$(pyenv root)"/versions/"$version".*/bin/python; do
-                [ -x "$python" ] && accept "$python" && exit 0
-            done
-        fi
+        for python in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$version".*/bin/python; do
+            [ -x "$python" ] && accept "$python" && exit 0
+        done
     done
 fi
 
