@@ -41,8 +41,12 @@ def convert(model: Any, draft: dict[str, Any], mode: Mode, judge: Judge | None, 
     def function(x: Any) -> list[Any]:
         logits = model(x, training=False)
         logits = logits[0] if isinstance(logits, (list, tuple)) else logits
-        # The runtime reads one integer instead of comparing in Python.
-        return [logits, tf.argmax(logits, axis=-1, output_type=tf.int32)]
+        # The runtime reads one integer instead of comparing in Python; -1 says that the logits are not finite
+        # (their sum then is not either). Integers always are.
+        index = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        if mode != "int8":
+            index = tf.where(tf.abs(tf.reduce_sum(logits, axis=-1)) < 3e38, index, -1)
+        return [logits, index]
 
     steps.begin("converting")
     # Observations are floats and stay so at the border, whatever the arithmetic inside.

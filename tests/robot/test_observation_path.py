@@ -50,16 +50,16 @@ class Script:
         self.seen: list[np.ndarray] = []
         self._actions = np.random.default_rng(7).choice(len(TWISTS), 400, p=[0.4, 0.2, 0.2, 0.1, 0.1])
         self._input = np.zeros((1, observation.SIZE), np.float32)
-        self._output = np.zeros((1, len(TWISTS)), np.float32)
+        self._action = np.zeros(1, np.int32)
 
     def input_view(self, index: int = 0) -> Any:
         return lambda: self._input
 
     def output_view(self, index: int = 0) -> Any:
-        return lambda: self._output
+        return lambda: self._action
 
     def invoke(self) -> None:
-        self._output[:] = np.eye(len(TWISTS), dtype=np.float32)[self._actions[len(self.seen)]]
+        self._action[0] = self._actions[len(self.seen)]
         self.seen.append(self._input[0].copy())
 
     def twist(self, decision: int) -> tuple[float, float]:
@@ -70,7 +70,10 @@ MANIFEST = Manifest(
     kind="policy",
     name="script",
     inputs=(Tensor(name="observation", shape=(1, observation.SIZE), dtype="float32"),),
-    outputs=(Tensor(name="logits", shape=(1, len(TWISTS)), dtype="float32"),),
+    outputs=(
+        Tensor(name="logits", shape=(1, len(TWISTS)), dtype="float32"),
+        Tensor(name="action", shape=(1,), dtype="int32"),
+    ),
     observation=LightObservation(
         name=observation.NAME, version=observation.VERSION, size=observation.SIZE, period_s=PERIOD_S
     ),
