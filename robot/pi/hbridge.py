@@ -43,12 +43,16 @@ class _Wheel:
         self._enable: Any = pins.get("enable_pin")
         self._ahead, self._back = pins["forward_pin"], pins["backward_pin"]
         self._sign = 0
+        # gpiozero hands lgpio whole percents, rounded down: half a percent makes that the nearest one, without
+        # which the slowest duties would fall back into the dead band.
+        self._half_step = 0.005 if type(factory).__name__ == "LGPIOFactory" else 0.0
 
     def write(self, duty: float) -> None:
         if duty == 0.0:
             self.zero()
             return
         sign, size = (1, duty) if duty > 0 else (-1, -duty)
+        size = min(1.0, size + self._half_step)
         on, off = (self._ahead, self._back) if sign > 0 else (self._back, self._ahead)
         if self._enable is None:
             off.state = 0.0

@@ -46,6 +46,24 @@ def test_pwm_is_where_it_belongs(example, bridge, stop):
     assert all(factory.pin(n).frequency == drive.pwm_hz for n in carriers)
 
 
+def test_lgpios_whole_percents_are_the_nearest(example, bridge):
+    class Percents(MockPWMPin):
+        def _set_state(self, value):
+            super()._set_state(int(value * 100) / 100)  # as gpiozero's LGPIOPin does
+
+    drive = example.drive
+    if bridge == "direction":
+        left, right = (m.model_copy(update={"enable_pin": None}) for m in (drive.left, drive.right))
+        drive = drive.model_copy(update={"left": left, "right": right})
+    factory = type("LGPIOFactory", (MockFactory,), {})(pin_class=Percents)
+    driver = HBridge(drive, factory)
+    for duty in (0.081, 0.089, 0.29, 0.5, 0.996, 1.0):
+        driver.write(Wheels(duty, -duty))
+        enable, ahead, back = levels(factory, drive.left)
+        assert (ahead if enable is None else enable) == pytest.approx(duty, abs=0.00501)
+    driver.close()
+
+
 def test_zero_is_coasting_or_braking(example, bridge, stop):
     drive, factory, driver = build(example, bridge, stop)
     driver.write(Wheels(0.5, -0.5))
