@@ -11,11 +11,17 @@ from functools import partial
 import numpy as np
 import pytest
 
+from edge.guard import MOVING, Guard, Reason
+from edge.loop import Loop, Tick
 from edge.perception.process import DEATHS, ProcessPerception
 from edge.perception.runner import PerceptionError, SyncPerception
-from edge.types import Detection
+from edge.summary import Ended
+from edge.types import Detection, Observation
 from robot.clock import WallClock
-from robot.types import Frame
+from robot.config import load
+from robot.sim.body import SimBody
+from robot.sim.rooms import make_room
+from robot.types import STOP, Frame, Twist
 
 SIZE = (48, 64)
 
@@ -209,3 +215,50 @@ def test_in_simulated_time_an_old_result_is_not_told() -> None:
     assert perception.newest(0.09) is None
     assert perception.newest(0.1) is not None
     assert perception.newest(0.61) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_loop_stops_the_robot_while_the_worker_is_gone_and_drives_on_with_the_next(number: signal.Signals) -> None:
+    config = load()
+    assert config.camera is not None
+    camera = config.camera.model_copy(update={"width_px": SIZE[1], "height_px": SIZE[0], "fps": 20.0})
+    config = config.model_copy(update={"camera": camera})
+    clock, ticks = WallClock(), list[Tick]()
+
+    class Turning:
+        name = "turning"
+        needs_camera = True
+
+        def act(self, observation: Observation) -> Twist:
+            return Twist(0.0, 0.5)
+
+        def reset(self) -> None: ...
+
+    perception = ProcessPerception(BrightBox, SIZE, camera.stale_s, clock, work_limit_s=1.0)
+    first = perception.pid
+    assert first is not None
+    with SimBody(config, make_room("person", "easy", 5), clock) as body:
+        loop = Loop(body, Turning(), Guard(config, needs_camera=True), clock, perception=perception)
+
+        def on_tick(tick: Tick) -> None:
+            ticks.append(tick)
+            if tick.index == 60:
+                os.kill(first, number)
+
+        def recovered() -> bool:
+            newest = ticks[-1].detections  # of a frame that the first worker cannot have seen
+            return newest is not None and len(ticks) > 61 and newest.stamp > ticks[60].acted + 0.1
+
+        try:
+            summary = loop.run(30.0, until=recovered, on_tick=on_tick)
+        finally:
+            perception.close()
+    assert summary.ended is Ended.GOAL
+    assert perception.restarts == 1
+    reasons = [tick.reason for tick in ticks]
+    assert reasons[60] in MOVING
+    stopped = [tick for tick in ticks[61:] if tick.reason is Reason.STALE_FRAME]
+    assert stopped and all(tick.applied == STOP for tick in stopped)
+    assert stopped[0].acted - ticks[60].acted < camera.stale_s + 0.3  # never driven on by what it saw long ago
+    for tick in ticks:
+        assert tick.detections is None or tick.now - tick.detections.stamp <= camera.stale_s
