@@ -95,7 +95,7 @@ class EchoMemory:
     SIZE = 512
     ARC = 5  # points on the arc of one echo
 
-    def __init__(self, config: RobotConfig, keep_s: float = 12.0, reach_m: float = 1.5) -> None:
+    def __init__(self, config: RobotConfig, keep_s: float = 20.0, reach_m: float = 1.5) -> None:
         self._sensor_x = config.range.x_m
         self._half = math.radians(config.range.half_cone_deg)
         self._fan = np.linspace(-0.8, 0.8, self.ARC) * self._half

@@ -1,28 +1,24 @@
 """The person policy: find a person, face them, come closer, stop 1.2 m in front of them.
 
-A person is seen only through the detector. How far they are is read from what the frame shows of them: from
-their feet where they stand inside the frame, from the head where that is, and near the end, when both are
-cut, from the last sight of the feet carried on by dead reckoning, checked by the sonar.
+A person is seen only through the detector (`edge.policies.sighting` makes a place of a box). The robot turns
+about until it sees one, makes sure, drives there round what the sonar meets, and at the end stands and
+measures once more. Where nobody is seen it goes elsewhere and looks again.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-
-from edge.perception.geometry import CameraGeometry
-from edge.policies.memory import finite, wrap
+from edge.policies.memory import finite
+from edge.policies.sighting import Eye, Place, Sight
 from edge.policies.steering import Steering
-from edge.types import Detection, Observation
-from robot.config import Camera, RobotConfig
+from edge.types import Observation
+from robot.config import RobotConfig
 from robot.types import Twist
 
 STILL = Twist(0.0, 0.0)
-HEIGHT_M = 1.7  # of an average person
-BODY_M = 0.17  # half the depth of a person
+BODY_M = 0.18  # half the breadth of a person
 
 
 class Phase(Enum):
@@ -36,57 +32,6 @@ class Phase(Enum):
     DONE = "done"
 
 
-@dataclass(slots=True)
-class Sight:
-    """Where a person was seen: bearing (rad) from the robot's middle, and distance (m) as far as the frame tells."""
-
-    bearing: float
-    distance: float | None  # None: no foot and no head in the frame
-    at_most: float  # m, what the frame allows at most
-    score: float
-
-
-class Eye:
-    """From a box to a distance."""
-
-    CUT = 0.975  # share of the frame's height below which feet count as inside the frame
-
-    def __init__(self, camera: Camera) -> None:
-        self._camera = camera
-        self._geometry = CameraGeometry(camera)
-        # The nearest floor that the frame shows, m from the lens.
-        bottom = (camera.width_px / 2 - 1.0, 0.0, 2.0, 0.985 * camera.height_px)
-        self._nearest = self._geometry.floor_distance(bottom) or 0.0
-
-    def sight(self, found: Detection) -> Sight:
-        """What a detection of a person tells of where they are."""
-        camera = self._camera
-        _, y, _, height = found.box
-        bearing = self._geometry.bearing(found.box) if found.bearing is None else found.bearing
-        feet = head = None
-        if y + height < self.CUT * camera.height_px:
-            feet = self._geometry.floor_distance(found.box)
-        if y > 0.02 * camera.height_px:
-            # The head's elevation, taken along the box's middle column.
-            top = self._elevation(y)
-            if top > 0.02:
-                head = (HEIGHT_M - camera.height_m) / math.tan(top)
-        distance: float | None
-        if feet is not None and head is not None:
-            # A thing in front of the feet lifts the box's bottom, and the floor seems farther: then trust the head.
-            distance = feet if feet < 1.25 * head else head
-        else:
-            distance = feet if feet is not None else head
-        at_most = math.inf if feet is not None or head is not None else self._nearest + 0.1
-        shift = camera.x_m * math.cos(bearing)
-        return Sight(bearing, None if distance is None else distance + shift, at_most + shift, found.score)
-
-    def _elevation(self, row: float) -> float:
-        camera = self._camera
-        focal = camera.width_px / 2 / math.tan(math.radians(camera.horizontal_fov_deg) / 2)
-        return math.atan((camera.height_px / 2 - row) / focal) + math.radians(camera.tilt_deg)
-
-
 class PersonPolicy:
     """Look about, check, approach, arrive; roam where nobody is seen."""
 
@@ -95,14 +40,16 @@ class PersonPolicy:
 
     DISTANCE_M = 1.2
     LOOK_RADPS = 0.9
-    SCORE = 0.5
+    SCORE = 0.4
     SPEED_MPS = 0.3
+    STOP_M = 0.08  # it stops so far beyond the distance, to face them and measure again
+    WITHIN_M = 0.18  # and is content with an error of this
 
     def __init__(self, config: RobotConfig) -> None:
         if config.camera is None:
             raise ValueError("the person policy needs a robot with a camera")
         self._config = config
-        self._camera = config.camera
+        self._eye_x = config.camera.x_m
         self._eye = Eye(config.camera)
         self._half_view = math.radians(config.camera.horizontal_fov_deg) / 2
         self._steering = Steering(config)
@@ -120,9 +67,10 @@ class PersonPolicy:
         self._turned_from = 0.0
         self._driven_from = 0.0
         self._seen_stamp = -math.inf
-        self._place: tuple[float, float] | None = None  # of the person, in the frame of the whereabouts
+        self._place: Place | None = None  # of the person, in the frame of the whereabouts
         self._seen_at = -math.inf
         self._hits = 0
+        self._below = False  # whether the person was last seen to go on below the frame
         self._looks: list[tuple[float, float]] = []  # where it has looked about in vain
         self._free: list[tuple[float, float]] = []  # heading and range heard while looking about
         self._goal: tuple[float, float] | None = None
@@ -165,66 +113,79 @@ class PersonPolicy:
             return
         self._seen_stamp = seen.stamp
         x, y, yaw = self._steering.here.at(seen.stamp)
-        persons = [self._eye.sight(d) for d in seen.items if d.label == "person" and d.score >= self.SCORE]
+        eye = (x + self._eye_x * math.cos(yaw), y + self._eye_x * math.sin(yaw), yaw)
+        sights = [self._eye.sight(d) for d in seen.items if d.label == "person" and d.score >= self.SCORE]
         if self._place is not None:
-            expected = wrap(math.atan2(self._place[1] - y, self._place[0] - x) - yaw)
-            persons = [sight for sight in persons if abs(wrap(sight.bearing - expected)) < 0.4]
-        if not persons:
+            sights = [sight for sight in sights if self._same(sight, *self._place.seen_from(eye))]
+        if not sights:
             return
-        best = max(persons, key=lambda sight: sight.score)
-        known = math.hypot(self._place[0] - x, self._place[1] - y) if self._place is not None else None
-        distance = best.distance if best.distance is not None else min(known or best.at_most, best.at_most)
-        angle = yaw + best.bearing
-        place = (x + distance * math.cos(angle), y + distance * math.sin(angle))
+        best = max(sights, key=lambda sight: sight.score)
         if self._place is None:
-            self._place = place
+            self._place = Place(eye, best)
         else:
-            share = 0.35
-            self._place = tuple(a + share * (b - a) for a, b in zip(self._place, place, strict=True))  # type: ignore
+            self._place.update(eye, best.distance, best.spread, best.bearing)
         self._seen_at = seen.stamp
+        self._below = best.below
         self._hits += 1
+
+    @staticmethod
+    def _same(sight: Sight, distance: float, bearing: float) -> bool:
+        """Whether a sight may be of the person who is believed to be at this distance and bearing."""
+        nearby = abs(math.remainder(sight.bearing - bearing, math.tau)) < 0.25 + 0.3 / max(distance, 0.3)
+        return nearby and (sight.distance is None or abs(sight.distance - distance) < 0.5 + 3.0 * sight.spread)
 
     def _listen(self) -> None:
         """Let the sonar correct the distance of a person who is straight ahead."""
-        steering, here = self._steering, self._steering.here
+        steering = self._steering
         if self._place is None or not steering.heard or steering.range is None:
             return
-        bearing, distance = here.bearing_to(*self._place), here.distance_to(*self._place)
+        here = (steering.here.x, steering.here.y, steering.here.yaw)
+        distance, bearing = self._place.seen_from(here)
         heard = steering.range + self._config.range.x_m + BODY_M
-        if abs(bearing) < 0.12 and abs(heard - distance) < 0.35 and heard < 1.8:
-            scale = 1.0 + 0.15 * (heard / max(distance, 0.1) - 1.0)
-            self._place = (
-                here.x + (self._place[0] - here.x) * scale,
-                here.y + (self._place[1] - here.y) * scale,
-            )
+        if abs(bearing) > 0.12 or heard > 1.7:
+            return
+        if self._below:  # nothing hides the legs: what is heard ahead is the person
+            self._place.update(here, heard, 0.1, None)
+        elif abs(heard - distance) < 0.2:
+            self._place.update(here, heard, 0.2, None)
+
+    def _person(self) -> tuple[float, float]:
+        """Distance and bearing of the person from the robot's middle."""
+        here = self._steering.here
+        assert self._place is not None
+        return self._place.seen_from((here.x, here.y, here.yaw))
 
     # -- acting
 
     def _look(self, now: float) -> Twist:
-        if self._place is not None:
+        turned = self._steering.here.turned - self._turned_from
+        # The first look goes all round: the sonar, too, has to learn what stands beside the robot.
+        if self._place is not None and (self._looks or turned > math.tau):
             self._enter(Phase.CHECK, now)
             return STILL
-        if self._steering.here.turned - self._turned_from > math.tau + 0.3:
+        if turned > math.tau + 0.3:
             self._looks.append((self._steering.here.x, self._steering.here.y))
             self._choose_goal()
             self._enter(Phase.ROAM, now)
         return Twist(0.0, self.LOOK_RADPS)
 
     def _check(self, now: float) -> Twist:
+        if self._place is None:
+            self._enter(Phase.LOOK, now)
+            return STILL
         if self._hits >= 2:
             self._enter(Phase.APPROACH, now)
-        elif now - self._since > 1.5:
-            self._place = None
-            turned = self._turned_from
-            self.phase = Phase.LOOK  # not from the beginning: what has been seen once stays seen
-            self._turned_from = turned
+        elif abs(self._person()[1]) > 0.3:
+            self._since = now  # still turning there
+        elif now - self._since > 1.2:
+            self._enter(Phase.LOOK, now)
             return STILL
         return self._face(1.0)
 
     def _face(self, limit: float) -> Twist:
         if self._place is None:
             return STILL
-        bearing = self._steering.here.bearing_to(*self._place)
+        bearing = self._person()[1]
         if abs(bearing) < 0.04:
             return STILL
         return Twist(0.0, max(-limit, min(limit, 2.5 * bearing)))
@@ -256,7 +217,7 @@ class PersonPolicy:
         """Whether the person should have been seen, and was not."""
         if self._place is None:
             return True
-        bearing = self._steering.here.bearing_to(*self._place)
+        bearing = self._person()[1]
         if abs(bearing) > 0.7 * self._half_view:
             self._seen_at = max(self._seen_at, now - 2.5)  # out of view: no wonder, for a while
         return now - self._seen_at > 3.0
@@ -266,13 +227,12 @@ class PersonPolicy:
             self._enter(Phase.LOOK, now)
             return STILL
         self._listen()
-        here = self._steering.here
-        distance, bearing = here.distance_to(*self._place), here.bearing_to(*self._place)
-        if distance <= self.DISTANCE_M + 0.03:
+        distance, bearing = self._person()
+        if distance <= self.DISTANCE_M + self.STOP_M:
             self._enter(Phase.ARRIVE, now)
             return STILL
-        speed = min(self.SPEED_MPS, 0.08 + 0.6 * (distance - self.DISTANCE_M))
-        need = float(np.clip(distance - 0.75, 0.3, 0.6))
+        speed = min(self.SPEED_MPS, 0.1 + 0.6 * (distance - self.DISTANCE_M))
+        need = min(0.6, max(0.3, distance - 0.75))
         return self._steering.towards(bearing, now, speed, need)
 
     def _arrive(self, now: float) -> Twist:
@@ -280,16 +240,16 @@ class PersonPolicy:
             self._enter(Phase.LOOK, now)
             return STILL
         self._listen()
-        here = self._steering.here
-        error = here.distance_to(*self._place) - self.DISTANCE_M
-        if error > 0.15:
-            self._enter(Phase.APPROACH, now)
-            return STILL
-        bearing = here.bearing_to(*self._place)
+        distance, bearing = self._person()
+        error = distance - self.DISTANCE_M
         if abs(bearing) > 0.1:
             return self._face(1.0)
-        if error < -0.12:
-            return Twist(-0.1, 0.0)
-        if self._hits >= 4 and now - self._since > 0.6:
+        if now - self._since < 0.8 or self._hits < 3:
+            return STILL
+        if error > self.WITHIN_M:
+            self._enter(Phase.APPROACH, now)
+        elif error < -self.WITHIN_M:
+            return Twist(-0.045, 0.0)  # nobody looks behind: so slow that a touch does no harm
+        else:
             self._enter(Phase.DONE, now)
         return STILL

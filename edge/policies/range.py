@@ -42,8 +42,8 @@ class RangePolicy:
     GAP_M = 0.25
     SCAN_RADPS = 1.3
     SWEEP_RADPS = 0.8
-    SWEEP_RAD = 0.55  # to each side
-    NEAR_M = 0.42  # range at which the last sweep begins
+    SWEEP_RAD = 0.45  # to each side
+    STAGES_M = (1.0, 0.42)  # ranges at which it stops to aim anew
 
     def __init__(self, config: RobotConfig) -> None:
         self._config = config
@@ -62,9 +62,10 @@ class RangePolicy:
         self._heading = 0.0  # of the thing, in the frame of the steering's whereabouts
         self._expected = math.inf  # range at which it should be heard
         self._corners: list[float] = []  # headings that a sweep has still to reach
+        self._extended = 0  # how often the sweep was made wider
+        self._stage = 0  # of `STAGES_M`
         self._recent: deque[float] = deque(maxlen=5)
         self._since = 0.0  # when the phase began
-        self._close_by = False
 
     def act(self, observation: Observation) -> Twist:
         steering = self._steering
@@ -101,13 +102,16 @@ class RangePolicy:
             self._steering.here.turned = 0.0
         if phase is Phase.SWEEP:
             self._corners = [self._heading - self.SWEEP_RAD, self._heading + self.SWEEP_RAD]
+            self._extended = 0
 
     def _turn_about(self, now: float) -> Twist:
         if self._steering.here.turned < math.tau + 0.35:
             return Twist(0.0, self.SCAN_RADPS)
         things = self._scan.free_standing()
         if things:
-            self._heading = things[0].heading
+            here = self._steering.here.yaw
+            self._heading = here + wrap(things[0].heading - here)
+            self._stage = 0
             self._expected = things[0].distance - self._config.range.x_m
             self._enter(Phase.FACE, now)
         elif self._steering.here.turned > 2.5 * math.tau:
@@ -133,28 +137,34 @@ class RangePolicy:
     def _sweep(self, now: float) -> Twist:
         if self._corners:
             error = self._corners[0] - self._steering.here.yaw
-            error = error if abs(error) < math.pi else wrap(error)
             if abs(error) < 0.05:
                 del self._corners[0]
             return Twist(0.0, math.copysign(self.SWEEP_RADPS, error))
-        found = self._scan.nearest(self._expected)
+        found = self._scan.refind(self._heading, self._expected + self._config.range.x_m)
         if found is None:
             self._enter(Phase.SCAN, now)
             return STILL
-        self._heading = found.heading
-        self._expected = found.distance - self._config.range.x_m
+        thing, cut = found
+        if cut and self._extended < 4:
+            self._extended += 1
+            end = min if cut < 0 else max
+            self._corners = [end(self._scan.arrays()[0]) + cut * 0.4]
+            return STILL
+        self._heading = thing.heading
+        self._expected = thing.distance - self._config.range.x_m
         self._enter(Phase.AIM, now)
         return STILL
 
     def _aim(self, now: float) -> Twist:
         error = self._error()
         if abs(error) < 0.02 and abs(self._steering.here.omega) < 0.1:
-            self._close_by = self._expected <= self.NEAR_M + 0.05
-            self._enter(Phase.CLOSE if self._close_by else Phase.DRIVE, now)
+            while self._stage < len(self.STAGES_M) and self._expected <= self.STAGES_M[self._stage] + 0.1:
+                self._stage += 1
+            self._enter(Phase.DRIVE if self._stage < len(self.STAGES_M) else Phase.CLOSE, now)
         return _turn(error, 1.5)
 
     def _drive(self, now: float) -> Twist:
-        heard = self._steering.range
+        heard, until = self._steering.range, self.STAGES_M[self._stage]
         if heard is None:
             if now - self._since > 3.0 and not self._recent:
                 self._enter(Phase.SWEEP, now)
@@ -164,11 +174,11 @@ class RangePolicy:
             return STILL
         if self._steering.heard:
             self._expected = min(self._expected, heard)
-        if heard <= self.NEAR_M:
+        if heard <= until:
             self._heading = self._steering.here.yaw
             self._enter(Phase.SWEEP, now)
             return STILL
-        return Twist(min(0.3, 0.05 + 0.9 * (heard - self.NEAR_M)), max(-0.5, min(0.5, 2.0 * self._error())))
+        return Twist(min(0.3, 0.05 + 0.9 * (heard - until)), max(-0.5, min(0.5, 2.0 * self._error())))
 
     def _close(self, now: float) -> Twist:
         if not self._recent:

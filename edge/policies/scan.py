@@ -27,7 +27,9 @@ class Found:
 
 
 class Scan:
-    """Echoes by heading. Ranges are kept as distances from the robot's middle, about which it turns."""
+    """Echoes by heading, in a frame about whose origin the robot turns."""
+
+    WALL_RAD = 0.85  # what is heard over less than this is no wall: a box a step away spans a cone and its width
 
     def __init__(self, sensor_x: float, half_cone: float) -> None:
         self._sensor_x, self._half = sensor_x, half_cone
@@ -71,21 +73,34 @@ class Scan:
             left[np.abs(headings - headings[nearest]) < 0.3] = False
         return found
 
-    def nearest(self, expected: float | None = None) -> Found | None:
-        """The nearest surface of a sweep, or of those within 0.25 m of the `expected` range where that is given."""
+    def refind(self, heading: float, distance: float) -> tuple[Found, int] | None:
+        """The thing that should be at `heading` (rad) and `distance` (m from the middle), and where it is cut off.
+
+        The sweep falls into segments where the range jumps; the one that fits best is taken. The second value
+        is -1 or 1 where the thing goes on beyond the sweep's lower or upper end, else 0.
+        """
         headings, ranges = self.arrays()
         heard = np.isfinite(ranges)
         headings, ranges = headings[heard], ranges[heard]
-        if expected is not None:
-            near = np.abs(ranges - expected) < 0.25
-            if near.any():
-                ranges = np.where(near, ranges, np.inf)
-        if len(headings) < 3 or not np.isfinite(ranges).any():
+        if len(headings) < 4:
             return None
-        at = int(np.argmin(ranges))
-        low, high = _plateau(headings, ranges, at)
-        inside = slice(low, high + 1)
-        return Found(float(headings[low] + headings[high]) / 2, float(np.median(ranges[inside])) + self._sensor_x)
+        steps = np.abs(np.diff(ranges))
+        breaks = np.flatnonzero(steps > np.maximum(0.12, 0.08 * ranges[1:])) + 1
+        best: tuple[float, tuple[Found, int]] | None = None
+        about = np.flatnonzero(np.abs(headings - heading) < 0.35)
+        for part in [*np.split(np.arange(len(ranges)), breaks), about]:
+            if len(part) < 2 or (part is about and best is not None and best[0] < 3.5):
+                # Only where a thing merges into what is beside it, what is heard about its place has to do.
+                continue
+            base = float(np.median(np.sort(ranges[part])[:4]))
+            near = part[ranges[part] <= base + max(0.05, 0.04 * base)]
+            low, high = int(near[0]), int(near[-1])
+            middle = float(headings[low] + headings[high]) / 2
+            misfit = abs(middle - heading) / max(0.3, 0.35 / distance) + abs(base + self._sensor_x - distance) / 0.2
+            if best is None or misfit < best[0]:
+                cut = -1 if low == 0 else 1 if high == len(ranges) - 1 else 0
+                best = misfit, (Found(middle, base + self._sensor_x), cut)
+        return None if best is None or best[0] > 5.0 else best[1]
 
     def _fit_walls(self, headings: Array, ranges: Array) -> tuple[Array, Array]:
         """The range at which walls would be heard at each heading, and how far that may be wrong (m).
@@ -101,14 +116,18 @@ class Scan:
                 slack = np.zeros(ranges.shape)
                 for k in range(4):
                     off = np.remainder(true - angle - k * math.pi / 2 + math.pi, math.tau) - math.pi
-                    faces = np.abs(off) < 1.4
-                    if np.count_nonzero(faces) < 4:
+                    # A slanted wall is heard well past a right angle, but tells its distance badly there.
+                    faces, frank = np.abs(off) < 1.5 + self._half, np.abs(off) < 1.3
+                    if np.count_nonzero(frank) < 4:
                         continue
-                    bend = np.cos(np.maximum(0.0, np.abs(off[faces]) - self._half))
-                    shift = self._sensor_x * np.cos(off[faces])
-                    implied = ranges[faces] * bend + shift
-                    distance = np.sort(implied)[-3]  # the third largest: two wild echoes do no harm
-                    heard = (distance - shift) / bend
+                    bend = np.maximum(np.cos(np.maximum(0.0, np.abs(off) - self._half)), 0.05)
+                    shift = self._sensor_x * np.cos(off)
+                    # The third largest of the distances implied: two wild echoes do no harm.
+                    distance = np.sort((ranges * bend + shift)[frank])[-3]
+                    heard, bend = ((distance - shift) / bend)[faces], bend[faces]
+                    explained = off[faces][np.abs(heard - ranges[faces]) < 0.05 + 0.02 * heard]
+                    if len(explained) == 0 or np.ptp(explained) < self.WALL_RAD:
+                        continue
                     nearer = heard < walls[faces]
                     at = np.flatnonzero(faces)[nearer]
                     walls[at] = heard[nearer]

@@ -22,6 +22,7 @@ class Steering:
 
     DIRECTIONS = np.linspace(-math.pi, math.pi, 73)
     CLEARANCE = 0.05  # m beside the body that a way must have
+    COMFORT = 0.12  # m beside the body that a way should have: echoes and dead reckoning are not exact
     NEED = 0.6  # m of free way ahead that a direction is asked for
     PERIOD_S = 0.1  # between two choices of direction
 
@@ -41,6 +42,7 @@ class Steering:
         self._heading: float | None = None  # the last choice, in the frame of `here`
         self._chosen_at = -math.inf
         self._free = 0.0
+        self._narrow = False  # whether something is close beside the way
         self._blocked_since: float | None = None
         self._unstick_until = -math.inf
         self._unstick = Twist(0.0, 0.0)
@@ -78,6 +80,8 @@ class Steering:
         error = wrap(self._heading - here.yaw)
         omega = max(-2.5, min(2.5, 3.5 * error))
         v = speed * max(0.0, 1.0 - abs(error) / 0.7) * min(1.0, self._free / 0.35)
+        if self._narrow:
+            v = min(v, 0.15)
         if self._is_blocked(v, now):
             return self._get_unstuck(bearing, now)
         return Twist(min(v, config.drive.max_v_mps), omega)
@@ -87,7 +91,9 @@ class Steering:
         pose = (here.x, here.y, here.yaw)
         free = self.echoes.free(pose, self.DIRECTIONS, self.config.radius_m + self.CLEARANCE, now)
         off = np.abs(np.remainder(self.DIRECTIONS - bearing + math.pi, math.tau) - math.pi)
+        wide = self.echoes.free(pose, self.DIRECTIONS, self.config.radius_m + self.COMFORT, now)
         cost = off + 3.0 * np.maximum(0.0, 1.0 - free / need) + 2.0 * (free < 0.1)
+        cost += 1.2 * np.maximum(0.0, 1.0 - wide / need)
         if self._heading is not None:
             last = wrap(self._heading - here.yaw)
             cost += 0.35 * np.abs(np.remainder(self.DIRECTIONS - last + math.pi, math.tau) - math.pi)
@@ -97,6 +103,8 @@ class Steering:
         self._chosen_at = now
         ahead = self.echoes.free(pose, np.array([0.0, self.DIRECTIONS[best]]), self.config.radius_m + 0.02, now)
         self._free = float(ahead.min()) if abs(self.DIRECTIONS[best]) < 0.5 else float(ahead[0])
+        narrow = self.echoes.free(pose, np.zeros(1), self.config.radius_m + 0.08, now)
+        self._narrow = float(narrow[0]) < 0.1
 
     def _is_blocked(self, wanted_v: float, now: float) -> bool:
         """Whether forward has been wanted and refused for a while."""
