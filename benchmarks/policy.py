@@ -1,6 +1,6 @@
 """How fast a learned policy acts: against the bare interpreter, and against stable-baselines3.
 
-    python benchmarks/policy.py [MODEL.tflite] [--sb3-python PYTHON | --without-sb3]
+    python benchmarks/policy.py [MODEL.tflite] [--sb3-python PYTHON | --without-sb3] [--write]
 
 Without a model, one of the same shape with random weights is made. stable-baselines3 brings its own torch and
 lives in a venv apart: give its interpreter, or one is made by pip in the cache folder (about 1 GB, once).
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from pathlib import Path
 
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 
@@ -32,6 +34,7 @@ from edge.types import Observation  # noqa: E402
 from robot.types import STOP, Reading, Senses  # noqa: E402
 
 ROUNDS, CALLS = 60, 2000
+TARGET = ROOT / "docs" / "benchmarks-policy.md"
 PACKAGES = ("stable-baselines3==2.9.2", "torch==2.13.0")
 
 SB3 = """
@@ -63,25 +66,28 @@ def main() -> int:
     parser.add_argument("model", nargs="?", type=Path, help="a policy's .tflite")
     parser.add_argument("--sb3-python", type=Path, help="the interpreter of a venv with stable-baselines3")
     parser.add_argument("--without-sb3", action="store_true", help="leave that row out")
-    parser.add_argument("--json", action="store_true", help="the figures as JSON to stdout")
+    parser.add_argument("--json", action="store_true", help="the figures (us) as JSON to stdout")
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
     args = parser.parse_args()
     policy = LearnedPolicy(args.model or random_model())
-    figures = measure(policy)
-    versions = {"stable-baselines3": ""}
+    figures, version = measure(policy), ""
     if not args.without_sb3:
+        assert policy.manifest.actions is not None
         python = args.sb3_python or sb3_python()
-        actions = len(policy.manifest.actions.twists) if policy.manifest.actions else 0
-        figures["stable-baselines3 predict"], versions["stable-baselines3"] = sb3(python, actions)
-    if args.json:
-        print(json.dumps({name: seconds * 1e6 for name, seconds in figures.items()}))
-    else:
-        table(policy, figures, versions)
+        figures["stable-baselines3 predict"], version = sb3(python, len(policy.manifest.actions.twists))
+    text = table(policy, figures, version)
+    print(json.dumps({name: seconds * 1e6 for name, seconds in figures.items()}) if args.json else text)
+    if args.write:
+        TARGET.write_text(f"# How fast a policy acts\n\n<!-- Written by benchmarks/policy.py --write. -->\n\n{text}")
     return 0
 
 
 def random_model() -> Path:
     """A policy of the default shape, converted from random weights."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from rich.console import Console
+    from rich.progress import Progress
+
     from convert.policy import convert
     from convert.progress import Steps
     from edge import manifest as manifests
@@ -89,7 +95,8 @@ def random_model() -> Path:
     from train.networks import mlp
 
     model = mlp(observation.SIZE, (64, 64), len(TWISTS), 0.01, 0, "policy")
-    converted = convert(model, LightTask().manifest(), "dynamic", None, Steps(), "random weights")
+    with Progress(console=Console(stderr=True), disable=True) as bar:
+        converted = convert(model, LightTask().manifest(), "dynamic", None, Steps(bar), "random weights")
     path = Path(tempfile.mkdtemp(prefix="edgebot-")) / "random.tflite"
     manifests.save(path, converted.flatbuffer, converted.manifest)
     return path
@@ -155,15 +162,21 @@ def sb3(python: Path, actions: int) -> tuple[float, str]:
     return found["seconds"], found["version"]
 
 
-def table(policy: LearnedPolicy, figures: dict[str, float], versions: dict[str, str]) -> None:
-    """The rows, with their ratio to the bare invoke and to `observation to Command`."""
+def table(policy: LearnedPolicy, figures: dict[str, float], version: str) -> str:
+    """The rows, with their ratio to the bare invoke and to `observation to Command`, in Markdown."""
     ours, bare = figures["observation to Command"], figures["bare invoke"]
-    print(f"one decision of {policy.name}, {observation.SIZE}-64-64, on {policy._interpreter.backend}, one thread")
-    print(f"{'':<46}{'us':>9}{'x invoke':>10}{'x ours':>9}")
+    lines = [
+        f"One decision of a {observation.SIZE}-64-64 network with int8 weights on {policy._interpreter.backend}, one "
+        f"thread, {platform.machine()}, Python {platform.python_version()}; medians of {ROUNDS} rounds.",
+        "",
+        "| | us | x bare invoke | x ours |",
+        "|---|---|---|---|",
+    ]
     for name, seconds in figures.items():
-        label = f"{name} {versions['stable-baselines3']}" if name.startswith("stable") else name
-        print(f"{label:<46}{seconds * 1e6:>9.2f}{seconds / bare:>10.2f}{seconds / ours:>9.2f}")
-    print("bars: observation to Command at most 3 x invoke; stable-baselines3 at least 10 x ours")
+        label = f"{name} {version}" if name.startswith("stable") else name
+        lines.append(f"| {label} | {seconds * 1e6:.2f} | {seconds / bare:.2f} | {seconds / ours:.2f} |")
+    lines += ["", "Bars: observation to Command at most 3 x the bare invoke; stable-baselines3 at least 10 x ours."]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
