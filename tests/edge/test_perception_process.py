@@ -258,6 +258,6 @@ def test_the_loop_stops_the_robot_while_the_worker_is_gone_and_drives_on_with_th
     assert perception.restarts == 1
     stopped = [tick for tick in ticks[killed[0] :] if tick.reason is Reason.STALE_FRAME]
     assert stopped and all(tick.applied == STOP for tick in stopped)
-    assert stopped[0].acted - ticks[killed[0] - 1].acted < camera.stale_s + 0.3  # never driven on by what it saw long ago
-    for tick in ticks:
-        assert tick.detections is None or tick.now - tick.detections.stamp <= camera.stale_s
+    for tick in ticks:  # never driven on by what it saw long ago
+        if tick.reason in MOVING:
+            assert tick.detections is not None and tick.now - tick.detections.stamp <= camera.stale_s
