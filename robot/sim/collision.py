@@ -59,8 +59,8 @@ class Obstacles:
         if self.box.shape[1]:
             cx, cy, ux, uy, hx, hy = self.box[:, :, at]
             gap, ox, oy = _box_gap(x, y, cx, cy, ux, uy, hx, hy)
-            first = gap.argmin(axis=0)[None]
-            gap, ox, oy, ux, uy = (np.take_along_axis(a, first, axis=0)[0] for a in (gap, ox, oy, ux, uy))
+            nearest, own = gap.argmin(axis=0), np.arange(x.size)
+            gap, ox, oy, ux, uy = (a[nearest, own] for a in (gap, ox, oy, ux, uy))
             worse(radius - gap, ox * ux - oy * uy, ox * uy + oy * ux)
         for px, py in zip(*self.person[:, :, at], strict=True):
             dx, dy = x - px, y - py
@@ -121,7 +121,7 @@ def _box_gap(
     lx, ly = dx * ux + dy * uy, dy * ux - dx * uy
     ox, oy = np.abs(lx) - hx, np.abs(ly) - hy
     qx, qy = np.maximum(ox, 0), np.maximum(oy, 0)
-    outside = np.hypot(qx, qy)
+    outside = np.sqrt(qx * qx + qy * qy)
     inside = (ox <= 0) & (oy <= 0)
     by_x = inside & (ox >= oy)
     safe = np.maximum(outside, 1e-9)
@@ -153,20 +153,29 @@ def resolve(
     bearing = np.zeros(at.size, after.dtype)
     if not at.size:
         return at, closing, bearing
-    x, y = after[0, at], after[1, at]
+    x, y, yaw = after[:, at]
     vx, vy = (x - before[0, at]) / dt, (y - before[1, at]) / dt
+    live = np.arange(at.size)  # those that are still inside something
     for _ in range(_ROUNDS):
-        depth, nx, ny = obstacles.penetration(x, y, radius, person_radius, at)
+        depth, nx, ny = obstacles.penetration(x[live], y[live], radius, person_radius, at[live])
         inside = depth > 0
-        if not inside.any():
-            break
-        speed = np.where(inside, -(vx * nx + vy * ny), 0)
-        worse = (speed > closing) | (inside & (closing == 0))
-        np.copyto(closing, np.maximum(speed, 0), where=worse)
-        np.copyto(bearing, np.arctan2(-ny, -nx) - after[2, at], where=worse)
-        push = np.where(inside, depth + _SLACK, 0)
-        x, y = x + push * nx, y + push * ny
-    wedged = obstacles.penetration(x, y, radius, person_radius, at)[0] > 0
-    after[0, at] = np.where(wedged, before[0, at], x)
-    after[1, at] = np.where(wedged, before[1, at], y)
+        live, depth, nx, ny = live[inside], depth[inside] + _SLACK, nx[inside], ny[inside]
+        if not live.size:
+            return _put(after, at, x, y, closing, bearing)
+        speed = -(vx[live] * nx + vy[live] * ny)
+        worse = (speed > closing[live]) | (closing[live] == 0)
+        closing[live] = np.maximum(closing[live], speed)
+        bearing[live] = np.where(worse, np.arctan2(-ny, -nx) - yaw[live], bearing[live])
+        x[live] += depth * nx
+        y[live] += depth * ny
+    wedged = obstacles.penetration(x[live], y[live], radius, person_radius, at[live])[0] > 0
+    stay = live[wedged]
+    x[stay], y[stay] = before[0, at[stay]], before[1, at[stay]]
+    return _put(after, at, x, y, closing, bearing)
+
+
+def _put(
+    after: Floats, at: NDArray[np.intp], x: Floats, y: Floats, closing: Floats, bearing: Floats
+) -> tuple[NDArray[np.intp], Floats, Floats]:
+    after[0, at], after[1, at] = x, y
     return at, closing, _wrap(bearing)

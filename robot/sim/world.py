@@ -28,7 +28,7 @@ RANGE_NOISE_M = 0.01
 RANGE_NOISE_SHARE = 0.01
 DROPOUT = 0.01
 SONAR_RAYS = 5
-CHUNK = 1024  # robots per piece of a ray cast: its buffers stay in the second-level cache
+CHUNK = 2048  # robots per piece of a ray cast: its buffers stay in the second-level cache
 _BUMPER_HALF_WIDTH = math.radians(15)  # how far each bumper reaches across the middle
 _BUMPER_END = math.radians(100)
 

@@ -1,0 +1,154 @@
+"""How many robot-steps a second the simulated world does on one core, and how many frames the camera renders.
+
+A robot-step is one tick of 20 ms of motion with collision handling, and all senses but the camera: five sonar rays, two
+light rays with the bounce, noise on both. Robots drive about (new random duties each ten ticks) in `hard` rooms of 28
+segments; those that end up against something stay in the figures. Time is this process's CPU time, the best of several
+stretches, so that other work on the machine is left out as far as it can be; rooms are made before.
+
+    python benchmarks/world.py              the table; exit code 1 below 400,000 robot-steps/s at N = 4096
+    python benchmarks/world.py --quick      a few seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # one core, and before numpy is imported
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import track  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from robot import config  # noqa: E402
+from robot.sim.camera import Camera  # noqa: E402
+from robot.sim.rooms import RoomPool  # noqa: E402
+from robot.sim.world import World  # noqa: E402
+
+BAR = 400_000  # robot-steps/s at N = 4096
+MANY = 4096
+TURN = 10  # ticks between new duties
+
+
+def rate(count: int, work: Callable[[], None], seconds: float, stretches: int = 7) -> float:
+    """`count` things done by each `work()`, per second: the best of several stretches of a total of `seconds`."""
+    work()
+    begin = time.process_time()
+    work()
+    once = max(time.process_time() - begin, 1e-6)
+    repeats = max(1, round(seconds / stretches / once))
+    best = float("inf")
+    for _ in range(stretches):
+        begin = time.process_time()
+        for _ in range(repeats):
+            work()
+        best = min(best, (time.process_time() - begin) / repeats)
+    return count / best
+
+
+def driven(world: World, rng: np.random.Generator, *after: Callable[[], object]) -> Callable[[], None]:
+    """One turn of ten ticks with fresh duties, and whatever comes `after` each tick."""
+
+    def turn() -> None:
+        duty = rng.uniform(-0.2, 1.0, (2, world.n))
+        world.set_duty(duty[0], duty[1])
+        for _ in range(TURN):
+            world.step()
+            for sense in after:
+                sense()
+
+    return turn
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rooms", type=int, default=1024, help="different rooms, shared by the robots (default 1024)")
+    parser.add_argument("--quick", action="store_true", help="64 rooms and short measurements")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    console = Console(width=110 if not sys.stdout.isatty() else None)
+    robot = config.load()
+    seconds, rooms = (0.7, 64) if options.quick else (4.0, options.rooms)
+    pool = RoomPool("light", "hard", range(rooms))
+    begin = time.process_time()
+    ready = list(track(pool, "rooms", console=Console(stderr=True), transient=True))
+    per_room = (time.process_time() - begin) / rooms * 1e3
+    rng = np.random.default_rng(0)
+
+    figures: list[tuple[str, float]] = []
+    for n in (1, 64, 1024, MANY):
+        world = World(robot, [ready[i % rooms] for i in range(n)], seed=1)
+        figures.append(
+            (
+                f"N = {n}: motion, light, range",
+                rate(n * TURN, driven(world, rng, world.sense_light, world.sense_range), seconds),
+            )
+        )
+    share = float(world.contact.mean())
+    whole = figures[-1][1]
+    parts = (
+        ("motion alone", ()),
+        ("motion and light", (world.sense_light,)),
+        ("motion and range", (world.sense_range,)),
+    )
+    for name, after in parts:
+        figures.append((f"N = {MANY}: {name}", rate(MANY * TURN, driven(world, rng, *after), seconds)))
+
+    table = Table(
+        title=f"robot-steps per second, one core, hard rooms ({rooms} different), {world.tick_s * 1e3:.0f} ms ticks"
+    )
+    table.add_column("what")
+    table.add_column("per second", justify="right")
+    table.add_column("against N = 1", justify="right")
+    table.add_column(f"against N = {MANY}, all", justify="right")
+    for name, figure in figures:
+        table.add_row(name, f"{figure:,.0f}", f"{figure / figures[0][1]:.1f}x", f"{figure / whole:.2f}x")
+    console.print(table)
+    boxes = min(len(room.obstacles) for room in ready)
+    console.print(
+        f"{4 + 4 * boxes} segments, {100 * share:.0f} % of the robots in contact at the end; a room takes "
+        f"{per_room:.1f} ms to make, with its maps."
+    )
+    frames(robot, console, seconds)
+    enough = whole >= BAR
+    console.print(f"N = {MANY}: {whole:,.0f} robot-steps/s, the bar is {BAR:,}: {'passed' if enough else 'FAILED'}")
+    return 0 if enough else 1
+
+
+def frames(robot: config.RobotConfig, console: Console, seconds: float) -> None:
+    """Rendered frames per second, in rooms with persons and distractors."""
+    assert robot.camera is not None
+    pool = RoomPool("person", "easy", range(12), walkers=1)
+    world = World(robot, list(pool), seed=1)
+    table = Table(title="rendered frames per second, one core, rooms with two persons and five distractors")
+    table.add_column("size")
+    table.add_column("per second", justify="right")
+    table.add_column("against 640x480", justify="right")
+    base = 0.0
+    for width, height in ((640, 480), (320, 240)):
+        cameras = [Camera(robot.camera, room, width, height) for room in pool]
+        angle = 0.0
+
+        def turn(cameras: list[Camera] = cameras) -> None:
+            nonlocal angle
+            angle += 0.4  # every room from ever new directions
+            for i, camera in enumerate(cameras):
+                x, y, _ = world.pose[:, i]
+                camera.render((x, y, angle + i), world.persons(i), i)
+
+        figure = rate(len(cameras), turn, seconds, stretches=3)
+        base = base or figure
+        table.add_row(f"{width}x{height}", f"{figure:.0f}", f"{figure / base:.1f}x")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
