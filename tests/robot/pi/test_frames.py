@@ -176,3 +176,17 @@ def test_newest_never_waits_for_a_camera_that_hangs():
     assert time.perf_counter() - begin < 0.01
     free.set()
     source.close()
+
+
+def test_a_real_video_and_real_photos(shared_data):
+    for source, least in (("video/vtest_480x360.avi", 50), ("photos_darknet", 5)):
+        clock = VirtualClock(0.02)
+        frames = open_camera(camera("file", shared_data / source), clock)
+        seen = set()
+        for k in range(60):
+            clock.sleep_until(0.1 * k)
+            frame = frames.newest()
+            assert frame.image.shape == (48, 64, 3) and frame.image.std() > 5
+            seen.add(frame.stamp)
+        assert len(seen) >= least
+        frames.close()
