@@ -70,7 +70,7 @@ class RunFolder:
             raise UsageError(f"{path} already holds a run; continue it with --resume, or give another --run")
         run = cls(path, settings)
         try:
-            run._write(SETTINGS, json.dumps(asdict(settings), indent=2))
+            run.write_text(SETTINGS, json.dumps(asdict(settings), indent=2))
         except OSError as error:
             raise UsageError(f"run folder {path} cannot be written ({error.strerror}); give another --run") from None
         return run
@@ -136,14 +136,8 @@ class RunFolder:
             reason = str(error).splitlines()[0]
             raise UsageError(f"{path} is damaged ({reason}); train again with another --run") from None
 
-    def save_evaluation(self, result: dict[str, Any]) -> None:
-        self._write(EVALUATION, json.dumps(result, indent=2))
-
     def write_text(self, name: str, text: str) -> None:
         """A file of this run, whole or not at all."""
-        self._write(name, text)
-
-    def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
 
 

@@ -22,7 +22,7 @@ from train.agents.ppo import PPO
 from train.envs.batch import BatchEnv
 from train.evaluation import Evaluation, evaluate
 from train.history import History
-from train.runs import RunFolder
+from train.runs import EVALUATION, RunFolder
 
 CHECKPOINTS, CHECKPOINT_STEPS = 12, 250_000
 """A run keeps a point to resume from so many times, or after so many steps where that is more often."""
@@ -79,7 +79,8 @@ class Session:
     def choose(self, choosing: Callable[[], tuple[BatchEnv, int]]) -> None:
         """Keep the better of the last policy and the best while exploring, by greedy episodes in training's rooms."""
         last = self.agent.actor.get_weights()
-        if all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
+        if self.history.best is None or all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
+            self.best = last
             return
         scores = []
         for weights in (last, self.best):
@@ -95,7 +96,7 @@ class Session:
         with self._progress(evaluation=True) as progress:
             bar = progress.add_task("evaluate", total=episodes, told="greedy, unseen episodes")
             result = evaluate(self.agent.greedy, batches, lambda done: progress.update(bar, completed=done))
-        self.run.write_text("evaluation.json", json.dumps(result.as_json(), indent=2))
+        self.run.write_text(EVALUATION, json.dumps(result.as_json(), indent=2))
         return result
 
     def _checkpoint(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -144,5 +145,5 @@ def _check(path: str | Path, manifest: Manifest) -> tuple[LightObservation, Twis
     return observed, actions
 
 
-def _words(tensors: list[tuple[tuple[int, ...], str]]) -> str:
+def _words(tensors: Sequence[tuple[tuple[int, ...], str]]) -> str:
     return ", ".join(f"{'x'.join(map(str, shape))} {dtype}" for shape, dtype in tensors)

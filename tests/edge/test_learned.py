@@ -174,9 +174,9 @@ def put(part: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     [
         (put("observation", version=observation.VERSION + 1), "version 2, this edgebot builds 'light' version 1"),
         (put("observation", name="smell"), "observation 'smell'"),
-        (put("observation", size=7), "shape"),
+        (put("observation", size=7), "observes 7 numbers, expected 14"),
         (put("observation", period_s=0.0), "decides each 0.0 s"),
-        (put("actions", twists=((0.1, 0.0),)), "an output of shape 1x5"),
+        (put("actions", twists=((0.1, 0.0),)), "has tensors 1x14 float32, 1x5 float32, 1 int32; a policy has"),
         (drop("observation"), "does not say its observation"),
         (drop("actions"), "does not say its actions"),
         (lambda data: data.update(format=99), "format 99"),
