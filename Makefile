@@ -18,7 +18,7 @@ help:
 	@echo "Each makes $(VENV) first; a second call re-installs nothing. PYTHON=... names another Python (3.11 to 3.13)."
 
 install:
-	@python=$$(locks/find-python.sh "3.11 3.12 3.13" "$(PYTHON)") && locks/install.sh "$(VENV)" "$(LOCK)" "$$python"
+	@locks/install.sh "$(VENV)" "$(LOCK)" "3.11 3.12 3.13" "$(PYTHON)"
 
 demo: install
 	@$(BIN)/edgebot demo
