@@ -123,7 +123,7 @@ class PersonPolicy:
         if self._place is None:
             self._place = Place(eye, best)
         else:
-            self._place.update(eye, best.distance, best.spread, best.bearing)
+            self._place.see(eye, best)
         self._seen_at = seen.stamp
         self._below = best.below
         self._hits += 1
@@ -134,7 +134,7 @@ class PersonPolicy:
         nearby = abs(math.remainder(sight.bearing - bearing, math.tau)) < 0.25 + 0.3 / max(distance, 0.3)
         return nearby and (sight.distance is None or abs(sight.distance - distance) < 0.5 + 3.0 * sight.spread)
 
-    def _listen(self) -> None:
+    def _listen(self, now: float) -> None:
         """Let the sonar correct the distance of a person who is straight ahead."""
         steering = self._steering
         if self._place is None or not steering.heard or steering.range is None:
@@ -142,11 +142,12 @@ class PersonPolicy:
         here = (steering.here.x, steering.here.y, steering.here.yaw)
         distance, bearing = self._place.seen_from(here)
         heard = steering.range + self._config.range.x_m + BODY_M
-        if abs(bearing) > 0.12 or heard > 1.7:
+        if abs(bearing) > 0.2 or heard > 1.7:
             return
-        if self._below:  # nothing hides the legs: what is heard ahead is the person
+        # Where nothing hides the legs, what is heard ahead is the person.
+        if self._below and now - self._seen_at < 0.4 and -0.7 < heard - distance < 0.3:
             self._place.update(here, heard, 0.1, None)
-        elif abs(heard - distance) < 0.2:
+        elif abs(heard - distance) < 0.15:
             self._place.update(here, heard, 0.2, None)
 
     def _person(self) -> tuple[float, float]:
@@ -178,8 +179,7 @@ class PersonPolicy:
         elif abs(self._person()[1]) > 0.3:
             self._since = now  # still turning there
         elif now - self._since > 1.2:
-            self._enter(Phase.LOOK, now)
-            return STILL
+            return self._lose(now)
         return self._face(1.0)
 
     def _face(self, limit: float) -> Twist:
@@ -208,7 +208,7 @@ class PersonPolicy:
         if self._place is not None:
             self._enter(Phase.CHECK, now)
             return STILL
-        if self._goal is None or here.distance_to(*self._goal) < 0.2 or now - self._since > 8.0:
+        if self._goal is None or here.distance_to(*self._goal) < 0.3 or now - self._since > 5.0:
             self._enter(Phase.LOOK, now)
             return STILL
         return self._steering.towards(here.bearing_to(*self._goal), now, self.SPEED_MPS)
@@ -222,11 +222,21 @@ class PersonPolicy:
             self._seen_at = max(self._seen_at, now - 2.5)  # out of view: no wonder, for a while
         return now - self._seen_at > 3.0
 
+    def _lose(self, now: float) -> Twist:
+        """Not seen any more: go to where they were, something may stand between; or look about."""
+        place = self._place
+        if place is None or self._person()[0] < self.DISTANCE_M + 0.2:
+            self._enter(Phase.LOOK, now)
+        else:
+            self._goal = place.x, place.y
+            self._place = None
+            self._enter(Phase.ROAM, now)
+        return STILL
+
     def _approach(self, now: float) -> Twist:
         if self._lost(now) or self._place is None:
-            self._enter(Phase.LOOK, now)
-            return STILL
-        self._listen()
+            return self._lose(now)
+        self._listen(now)
         distance, bearing = self._person()
         if distance <= self.DISTANCE_M + self.STOP_M:
             self._enter(Phase.ARRIVE, now)
@@ -237,9 +247,8 @@ class PersonPolicy:
 
     def _arrive(self, now: float) -> Twist:
         if self._lost(now) or self._place is None:
-            self._enter(Phase.LOOK, now)
-            return STILL
-        self._listen()
+            return self._lose(now)
+        self._listen(now)
         distance, bearing = self._person()
         error = distance - self.DISTANCE_M
         if abs(bearing) > 0.1:

@@ -28,6 +28,7 @@ class Sight:
     bearing: float
     distance: float | None  # None: too much of them is cut off
     spread: float
+    at_most: float  # m, what their going on beyond the frame allows; infinite where they do not
     score: float
     below: bool  # whether they go on below the frame: then nothing stands in front of them
 
@@ -36,12 +37,16 @@ class Eye:
     """Measures persons by the geometry of one camera."""
 
     FEET = 0.93  # a box that ends above this share of the frame's height ends with the feet, or with what hides them
-    HEAD = 0.02
+    CUT = 0.985  # and one that ends below this share goes on below the frame
+    HEAD = 0.08  # a box that begins below this share begins with the head
     SIDE = 0.01  # a box that comes nearer to the frame's side is cut
 
     def __init__(self, camera: Camera) -> None:
         self._camera = camera
         self._geometry = CameraGeometry(camera)
+        # A box is not exact: what seems cut may end just inside the frame, and is then this far away, m.
+        edge = self._geometry.floor_distance((camera.width_px / 2, 0.0, 0.0, 0.965 * camera.height_px))
+        self._nearest_floor = math.inf if edge is None else edge
         self._focal = camera.width_px / 2 / math.tan(math.radians(camera.horizontal_fov_deg) / 2)
 
     def sight(self, found: Detection) -> Sight:
@@ -54,8 +59,8 @@ class Eye:
         bearing = self._geometry.bearing(found.box) if found.bearing is None else found.bearing
         pixels = max(3.0, BOX_SPREAD * height)
         feet = head = None
-        below = bottom >= self.FEET * camera.height_px
-        if whole and not below:
+        below = bottom >= self.CUT * camera.height_px
+        if whole and bottom < self.FEET * camera.height_px:
             floor = self._geometry.floor_distance(found.box)
             if floor is not None and floor < 12.0:
                 spread = (floor * floor / camera.height_m + camera.height_m) * pixels / self._focal
@@ -70,10 +75,11 @@ class Eye:
             feet = None  # a thing in front of the feet lifts the box's bottom, and the floor behind it is farther
         measured = [one for one in (feet, head) if one is not None]
         if not measured:
-            return Sight(bearing, None, math.inf, found.score, below)
+            at_most = self._nearest_floor + TOES_M if below else math.inf
+            return Sight(bearing, None, math.inf, at_most, found.score, below)
         weights = [1.0 / (spread * spread) for _, spread in measured]
         distance = sum(w * d for w, (d, _) in zip(weights, measured, strict=True)) / sum(weights)
-        return Sight(bearing, distance, 1.0 / math.sqrt(sum(weights)), found.score, below)
+        return Sight(bearing, distance, 1.0 / math.sqrt(sum(weights)), math.inf, found.score, below)
 
 
 class Place:
@@ -95,6 +101,14 @@ class Place:
         """Distance (m) and bearing (rad) from a pose."""
         dx, dy = self.x - pose[0], self.y - pose[1]
         return math.hypot(dx, dy), wrap(math.atan2(dy, dx) - pose[2])
+
+    def see(self, pose: tuple[float, float, float], sight: Sight) -> None:
+        """Take in a sight from the lens at `pose`."""
+        known, _ = self.seen_from(pose)
+        if sight.distance is None and known > sight.at_most:
+            self.update(pose, sight.at_most, 0.1, sight.bearing)
+        else:
+            self.update(pose, sight.distance, sight.spread, sight.bearing)
 
     def update(
         self, pose: tuple[float, float, float], distance: float | None, spread: float, bearing: float | None
