@@ -74,6 +74,11 @@ def _run(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
+    if args[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"edgebot {version('edgebot')}")
+        return 0
     verb = next((verb for verb in VERBS if verb.name == args[0]), None)
     if verb is None:
         near = difflib.get_close_matches(args[0], [verb.name for verb in VERBS], n=1)
