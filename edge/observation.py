@@ -61,17 +61,17 @@ class LightObserver:
         self._rate = np.array([[1.0 - math.exp(-period_s / tau)] for tau in AVERAGES_S], np.float32)
         self._leak = math.exp(-period_s / LEAK_S)
         self._fill = 1.0 - self._leak
+        self._per_metre = np.array([[1.0 / NEAR_M], [1.0 / FAR_M]], np.float32)
+        self._per_command = np.array([[1.0 / V_MPS], [1.0 / OMEGA_RADPS]], np.float32)
         self._out = np.zeros((SIZE, n), np.float32)
         self._average = np.zeros((2, n), np.float32)
-        self._bright = np.zeros((2, n), np.float32)
-        self._free = np.zeros((2, n), np.float32)
+        self._vectors = np.zeros((2, 2, n), np.float32)  # x, y of each: bright, free
         self._count = np.ones(n, np.float32)  # the decision that comes next, from 1
 
     def reset(self, where: NDArray[Any] | slice = slice(None)) -> None:
         """Forget the past of all robots, or of those that a mask or index names."""
         self._average[:, where] = 0.0
-        self._bright[:, where] = 0.0
-        self._free[:, where] = 0.0
+        self._vectors[..., where] = 0.0
         self._count[where] = 1.0
 
     def observe(self, light: Floats, range_m: Floats, command: Floats) -> Floats:
@@ -92,13 +92,10 @@ class LightObserver:
         np.divide(light[0] - light[1], light[0] + light[1] + DARK, out=out[2])
 
         valid = np.isfinite(range_m)
-        metres = np.where(valid, range_m, 0.0)
-        np.multiply(metres, 1.0 / NEAR_M, out=out[3])
-        np.multiply(metres, 1.0 / FAR_M, out=out[4])
-        np.clip(out[3:5], 0.0, 1.0, out=out[3:5])
+        np.multiply(np.where(valid, range_m, 0.0), self._per_metre, out=out[3:5])
+        np.minimum(out[3:5], 1.0, out=out[3:5])
         out[5] = valid
-        np.multiply(command[0], 1.0 / V_MPS, out=out[6])
-        np.multiply(command[1], 1.0 / OMEGA_RADPS, out=out[7])
+        np.multiply(command, self._per_command, out=out[6:8])
 
         # The first readings are averaged evenly, else they would be compared with a dark that never was.
         level = 0.5 * (left + right)
@@ -109,13 +106,15 @@ class LightObserver:
         # What lay ahead lies to the right after a turn to the left.
         angle = command[1] * self.period_s
         cos, sin = np.cos(angle) * self._leak, np.sin(angle) * self._leak
-        self._turn(self._bright, cos, sin)
-        self._turn(self._free, cos, sin)
-        self._bright[0] += (level - self._average[1]) * self._fill
-        self._bright[1] += (left - right) * self._fill
-        self._free[0] += out[4] * self._fill
-        np.multiply(self._bright, GAIN, out=out[10:12])
-        out[12:14] = self._free
+        x, y = self._vectors
+        turned = x * cos + y * sin
+        self._vectors[1] = y * cos - x * sin
+        turned[0] += (level - self._average[1]) * self._fill
+        turned[1] += out[4] * self._fill
+        self._vectors[0] = turned
+        self._vectors[1, 0] += (left - right) * self._fill
+        np.multiply(self._vectors[:, 0], GAIN, out=out[10:12])
+        out[12:14] = self._vectors[:, 1]
         return np.clip(out, -1.0, 1.0, out=out)
 
     def observe_some(self, where: NDArray[np.intp], light: Floats, range_m: Floats) -> Floats:
@@ -127,10 +126,4 @@ class LightObserver:
         return seen
 
     def _memory(self) -> tuple[Floats, ...]:
-        return self._average, self._bright, self._free, self._count
-
-    @staticmethod
-    def _turn(vector: Floats, cos: Floats, sin: Floats) -> None:
-        x = vector[0] * cos + vector[1] * sin
-        vector[1] = vector[1] * cos - vector[0] * sin
-        vector[0] = x
+        return self._average, self._vectors, self._count
