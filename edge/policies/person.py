@@ -11,7 +11,7 @@ import math
 from enum import Enum
 
 from edge.policies.memory import finite
-from edge.policies.sighting import Eye, Place, Sight
+from edge.policies.sighting import Candidates, Eye, Place, is_same
 from edge.policies.steering import Steering
 from edge.types import Observation
 from robot.config import RobotConfig
@@ -70,7 +70,8 @@ class PersonPolicy:
         self._place: Place | None = None  # of the person, in the frame of the whereabouts
         self._seen_at = -math.inf
         self._hits = 0
-        self._below = False  # whether the person was last seen to go on below the frame
+        self._below = 0  # how many times on end the person was seen to go on below the frame
+        self._candidates = Candidates()
         self._looks: list[tuple[float, float]] = []  # where it has looked about in vain
         self._free: list[tuple[float, float]] = []  # heading and range heard while looking about
         self._goal: tuple[float, float] | None = None
@@ -102,6 +103,7 @@ class PersonPolicy:
         self._hits = 0
         if phase is Phase.LOOK:
             self._free.clear()
+            self._candidates.clear()
             self._place = None
 
     # -- seeing
@@ -115,24 +117,18 @@ class PersonPolicy:
         x, y, yaw = self._steering.here.at(seen.stamp)
         eye = (x + self._eye_x * math.cos(yaw), y + self._eye_x * math.sin(yaw), yaw)
         sights = [self._eye.sight(d) for d in seen.items if d.label == "person" and d.score >= self.SCORE]
-        if self._place is not None:
-            sights = [sight for sight in sights if self._same(sight, *self._place.seen_from(eye))]
+        if self._place is None:
+            for sight in sights:
+                self._candidates.add(eye, sight)
+            return
+        sights = [sight for sight in sights if is_same(sight, *self._place.seen_from(eye))]
         if not sights:
             return
         best = max(sights, key=lambda sight: sight.score)
-        if self._place is None:
-            self._place = Place(eye, best)
-        else:
-            self._place.see(eye, best)
+        self._place.see(eye, best)
         self._seen_at = seen.stamp
-        self._below = best.below
+        self._below = self._below + 1 if best.below else 0
         self._hits += 1
-
-    @staticmethod
-    def _same(sight: Sight, distance: float, bearing: float) -> bool:
-        """Whether a sight may be of the person who is believed to be at this distance and bearing."""
-        nearby = abs(math.remainder(sight.bearing - bearing, math.tau)) < 0.25 + 0.3 / max(distance, 0.3)
-        return nearby and (sight.distance is None or abs(sight.distance - distance) < 0.5 + 3.0 * sight.spread)
 
     def _listen(self, now: float) -> None:
         """Let the sonar correct the distance of a person who is straight ahead."""
@@ -145,7 +141,7 @@ class PersonPolicy:
         if abs(bearing) > 0.2 or heard > 1.7:
             return
         # Where nothing hides the legs, what is heard ahead is the person.
-        if self._below and now - self._seen_at < 0.4 and -0.7 < heard - distance < 0.3:
+        if self._below >= 3 and now - self._seen_at < 0.4 and -0.5 < heard - distance < 0.3:
             self._place.update(here, heard, 0.1, None)
         elif abs(heard - distance) < 0.15:
             self._place.update(here, heard, 0.2, None)
@@ -159,28 +155,30 @@ class PersonPolicy:
     # -- acting
 
     def _look(self, now: float) -> Twist:
-        turned = self._steering.here.turned - self._turned_from
-        # The first look goes all round: the sonar, too, has to learn what stands beside the robot.
-        if self._place is not None and (self._looks or turned > math.tau):
+        """Always the whole way round: the likeliest person is wanted, and the sonar has to learn what stands here."""
+        if self._steering.here.turned - self._turned_from < math.tau + 0.3:
+            return Twist(0.0, self.LOOK_RADPS)
+        return self._next(now, hits=2)
+
+    def _next(self, now: float, hits: int) -> Twist:
+        """Check the likeliest candidate; without one, go elsewhere."""
+        self._place = self._candidates.take(hits)
+        if self._place is not None:
             self._enter(Phase.CHECK, now)
-            return STILL
-        if turned > math.tau + 0.3:
+        else:
             self._looks.append((self._steering.here.x, self._steering.here.y))
             self._choose_goal()
             self._enter(Phase.ROAM, now)
-        return Twist(0.0, self.LOOK_RADPS)
+        return STILL
 
     def _check(self, now: float) -> Twist:
-        if self._place is None:
-            self._enter(Phase.LOOK, now)
-            return STILL
-        if self._hits >= 2:
+        if self._hits >= 3:
             self._enter(Phase.APPROACH, now)
         elif abs(self._person()[1]) > 0.3:
             self._since = now  # still turning there
         elif now - self._since > 1.2:
-            return self._lose(now)
-        return self._face(1.0)
+            return self._next(now, hits=2)
+        return self._face(1.5)
 
     def _face(self, limit: float) -> Twist:
         if self._place is None:
@@ -205,6 +203,7 @@ class PersonPolicy:
 
     def _roam(self, now: float) -> Twist:
         here = self._steering.here
+        self._place = self._candidates.take(hits=4)
         if self._place is not None:
             self._enter(Phase.CHECK, now)
             return STILL

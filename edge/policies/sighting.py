@@ -124,3 +124,48 @@ class Place:
             direction += 0.6 * wrap(bearing - direction)
         self.x = pose[0] + known * math.cos(pose[2] + direction)
         self.y = pose[1] + known * math.sin(pose[2] + direction)
+
+
+@dataclass(slots=True)
+class Candidate:
+    """Somebody, perhaps: where, how often seen, and the sum of the scores."""
+
+    place: Place
+    hits: int
+    weight: float
+
+
+class Candidates:
+    """What was taken for a person while looking about: a detector errs now and then, a person is seen again."""
+
+    def __init__(self) -> None:
+        self._found: list[Candidate] = []
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._found.clear()
+
+    def add(self, pose: tuple[float, float, float], sight: Sight) -> None:
+        """Take in a sight from the lens at `pose`."""
+        for one in self._found:
+            if is_same(sight, *one.place.seen_from(pose)):
+                one.place.see(pose, sight)
+                one.hits += 1
+                one.weight += sight.score
+                return
+        self._found.append(Candidate(Place(pose, sight), 1, sight.score))
+
+    def take(self, hits: int) -> Place | None:
+        """Remove and return the likeliest that was seen at least so often."""
+        often = [one for one in self._found if one.hits >= hits]
+        if not often:
+            return None
+        best = max(often, key=lambda one: one.weight)
+        self._found.remove(best)
+        return best.place
+
+
+def is_same(sight: Sight, distance: float, bearing: float) -> bool:
+    """Whether a sight may be of the person who is believed to be at this distance and bearing."""
+    nearby = abs(wrap(sight.bearing - bearing)) < 0.25 + 0.3 / max(distance, 0.3)
+    return nearby and (sight.distance is None or abs(sight.distance - distance) < 0.5 + 3.0 * sight.spread)
