@@ -33,13 +33,14 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # two processes share two cores; numpy is imported later, in them
 
 if TYPE_CHECKING:
-    from edge.perception.runner import Perception
+    from edge.perception.runner import FindsThings, Perception
     from robot.config import RobotConfig
 
 FIRST_SEED = 1_000_000  # below it rooms are for training and tuning
 LIMIT_S = {"light": 30.0, "range": 45.0, "person": 60.0}
 COAST_S = 0.5  # after the last command, until the robot stands and is judged
 TOUCH_MPS = 0.05
+SCORE = 0.4  # of detections, as `edgebot run` has it
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,19 @@ def _config(bumpers: bool) -> RobotConfig:
     return config.model_copy(update={"bumpers": Bumpers(left_pin=16, right_pin=19)}) if bumpers else config
 
 
+@functools.cache
+def _detector(config: RobotConfig) -> FindsThings:
+    from edge.perception.runner import make_detector
+
+    return make_detector(None, SCORE, config)
+
+
 def _perception(config: RobotConfig) -> Perception:
-    raise NotImplementedError
+    """What `edgebot run --sim` takes; the detector is opened once in each process."""
+    from edge.perception.runner import SyncPerception
+
+    assert config.camera is not None
+    return SyncPerception(_detector(config), config.camera.latency_s, config.camera.stale_s)
 
 
 # -- results, room by room
