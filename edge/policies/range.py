@@ -43,7 +43,7 @@ class RangePolicy:
     SCAN_RADPS = 1.3
     SWEEP_RADPS = 0.8
     SWEEP_RAD = 0.45  # to each side
-    STAGES_M = (1.0, 0.42)  # ranges at which it stops to aim anew
+    STAGES_M = (1.35, 0.85, 0.42)  # ranges at which it stops to aim anew
 
     def __init__(self, config: RobotConfig) -> None:
         self._config = config

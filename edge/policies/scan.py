@@ -29,6 +29,7 @@ class Found:
 class Scan:
     """Echoes by heading, in a frame about whose origin the robot turns."""
 
+    PLATEAU_RAD = 0.25  # what is heard at one range over less than this is no thing
     WALL_RAD = 0.85  # what is heard over less than this is no wall: a box a step away spans a cone and its width
 
     def __init__(self, sensor_x: float, half_cone: float) -> None:
@@ -64,9 +65,8 @@ class Scan:
         while left.any():
             nearest = int(np.argmin(np.where(left, ranges, np.inf)))
             low, high = _plateau(headings, ranges, nearest)
-            # A single short echo among long ones is noise, not a thing.
-            alone = np.count_nonzero(np.abs(headings - headings[nearest]) < self._half) > 3 and low == high
-            if not alone:
+            # Over a thing the range stands still for a cone's width; on a wall's flank it does not, and noise is alone.
+            if headings[high] - headings[low] >= self.PLATEAU_RAD:
                 middle = (headings[low] + headings[high]) / 2
                 found.append(Found(float(middle), float(ranges[nearest]) + self._sensor_x))
             left[low : high + 1] = False
@@ -86,17 +86,21 @@ class Scan:
             return None
         steps = np.abs(np.diff(ranges))
         breaks = np.flatnonzero(steps > np.maximum(0.12, 0.08 * ranges[1:])) + 1
+        parts = [(part, 0.0) for part in np.split(np.arange(len(ranges)), breaks)]
+        # A thing that merges into a wall beside it is what stands still at about the right range.
+        right = np.abs(ranges + self._sensor_x - distance) < max(0.12, 0.1 * distance)
+        runs = np.split(np.arange(len(ranges)), np.flatnonzero(np.diff(right.astype(np.int8))) + 1)
+        parts += [(run, 0.7) for run in runs if right[run[0]] and np.ptp(headings[run]) >= self.PLATEAU_RAD]
         best: tuple[float, tuple[Found, int]] | None = None
-        about = np.flatnonzero(np.abs(headings - heading) < 0.35)
-        for part in [*np.split(np.arange(len(ranges)), breaks), about]:
-            if len(part) < 2 or (part is about and best is not None and best[0] < 3.5):
-                # Only where a thing merges into what is beside it, what is heard about its place has to do.
+        for part, doubt in parts:
+            if len(part) < 2:
                 continue
             base = float(np.median(np.sort(ranges[part])[:4]))
             near = part[ranges[part] <= base + max(0.05, 0.04 * base)]
             low, high = int(near[0]), int(near[-1])
             middle = float(headings[low] + headings[high]) / 2
-            misfit = abs(middle - heading) / max(0.3, 0.35 / distance) + abs(base + self._sensor_x - distance) / 0.2
+            misfit = doubt + abs(base + self._sensor_x - distance) / 0.2
+            misfit += abs(middle - heading) / max(0.3, 0.35 / distance)
             if best is None or misfit < best[0]:
                 cut = -1 if low == 0 else 1 if high == len(ranges) - 1 else 0
                 best = misfit, (Found(middle, base + self._sensor_x), cut)
