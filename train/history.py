@@ -19,10 +19,12 @@ WINDOW = 100
 class History:
     """Rows of numbers, one an iteration; the same run gives the same rows (no wall clock in them)."""
 
-    def __init__(self) -> None:
+    def __init__(self, environments: int) -> None:
         self.rows: list[dict[str, float]] = []
-        self.best: tuple[float, float] | None = None
+        self.best: float | None = None  # return
         self.episodes = 0
+        # The first episodes to end are the quick ones, and tell too rosy a tale; then all kinds end at their rate.
+        self._rosy = max(WINDOW // 2, environments)
         self._returns: deque[float] = deque(maxlen=WINDOW)
         self._lengths: deque[int] = deque(maxlen=WINDOW)
         self._successes: deque[bool] = deque(maxlen=WINDOW)
@@ -39,17 +41,13 @@ class History:
         for name, window, new in ended:
             window.extend(new)
             values = new if len(new) > len(window) else list(window)
-            if values:
+            if values and (name != "success" or self.episodes >= self._rosy):
                 row[name] = float(np.mean(values))
         row |= iteration.losses
         self.rows.append(row)
-        # A handful of first episodes, the quick ones, says little.
-        if len(self._returns) < WINDOW // 2:
+        if self.episodes < self._rosy or (self.best is not None and row["return"] < self.best):
             return False
-        score = (row.get("success", 0.0), row["return"])
-        if self.best is not None and score < self.best:
-            return False
-        self.best = score
+        self.best = row["return"]
         return True
 
     def as_json(self) -> dict[str, Any]:
@@ -61,10 +59,10 @@ class History:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> History:
-        history = cls()
+    def from_json(cls, data: dict[str, Any], environments: int) -> History:
+        history = cls(environments)
         history.rows, history.episodes = data["rows"], data["episodes"]
-        history.best = None if data["best"] is None else (data["best"][0], data["best"][1])
+        history.best = data["best"]
         windows: tuple[deque[Any], ...] = (history._returns, history._lengths, history._successes)
         for window, values in zip(windows, data["windows"], strict=True):
             window.extend(values)

@@ -36,7 +36,7 @@ class Session:
 
     def __init__(self, run: RunFolder, agent: PPO, env: BatchEnv, console: Console) -> None:
         self.run, self.agent, self.env, self.console = run, agent, env, console
-        self.history = History()
+        self.history = History(env.n)
         self.best: Weights = agent.actor.get_weights()
         self._log = tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
@@ -45,8 +45,8 @@ class Session:
         arrays, meta = self.run.load_resume()
         try:
             self.best = [arrays[f"best_{i}"] for i in range(len(self.best))]
-            self.agent.load(arrays)
-            self.history = History.from_json(meta)
+            self.agent.load(arrays, self.env)
+            self.history = History.from_json(meta, self.env.n)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(
                 f"the checkpoint in {self.run.path} does not fit its settings ({error}); train with another --run"
@@ -103,7 +103,6 @@ class Session:
         arrays = self.agent.state() | {f"best_{i}": weights for i, weights in enumerate(self.best)}
         self.run.save_resume(arrays, self.history.as_json())
         self._keep(False)
-        self.agent.restart()
 
     def _keep(self, interrupted: bool) -> None:
         """Write the best policy and the curve; after an interruption the last weights are not lost time either."""

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from robot.sim.rooms import RoomPool
+from train.agents import ppo
 from train.agents.ppo import PPO, PPOSettings
 from train.envs.batch import Step
 from train.envs.gym_batch import GymBatch
+from train.envs.light import LightBatch, LightSettings
 from train.evaluation import evaluate
 from train.heads import Categorical
 from train.networks import FastMLP, mlp
@@ -89,24 +92,40 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
 
 
 def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:
-    straight, env = weights_after(2)
-    kept = {name: value.copy() for name, value in straight.state().items()}
-    straight.restart()
-    restored = PPO(Echo(8), SMALL, seed=3)
-    restored.load(kept)
-    for agent, its_env in ((straight, env), (restored, Echo(8))):
-        learning = agent.learn(its_env, 100_000)
-        for _ in range(2):
-            next(learning)
+    """In simulated rooms: what is restored there is the most, robots under way with all that they remember."""
+    rooms = RoomPool("light", "easy", range(3))
+    task = LightSettings(limit_s=4.0)  # 20 decisions, so that episodes end and begin between checkpoints
+
+    def learner() -> tuple[PPO, LightBatch]:
+        env = LightBatch(rooms, 8, task, goal_m=0.4)
+        return PPO(env, SMALL, seed=3), env
+
+    def go_on(agent: PPO, env: LightBatch, iterations: int) -> list[Any]:
+        learning = agent.learn(env, 100_000)
+        return [next(learning) for _ in range(iterations)]
+
+    straight, env = learner()
+    told = go_on(straight, env, 4)
+    stopped, env = learner()
+    go_on(stopped, env, 2)
+    restored, env = learner()
+    restored.load({name: value.copy() for name, value in stopped.state().items()}, env)
+    assert go_on(restored, env, 2) == told[2:]
     assert restored.steps == 4 * 8 * 32
     assert same(straight, restored)
+
+
+def test_episodes_begin_anew_now_and_then_so_that_checkpoints_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ppo, "RESTART_STEPS", 2 * 8 * 32)
+    agent, _ = weights_after(5)
+    assert len(agent.state()["played"]) == 32 and int(agent.state()["began"]) == 4 * 8 * 32
 
 
 def test_a_checkpoint_of_another_shape_does_not_fit() -> None:
     agent, _ = weights_after(1)
     other = PPO(Echo(8), PPOSettings(envs=8, horizon=32, hidden=(8,)), seed=0)
     with pytest.raises(ValueError, match="shape"):
-        other.load(agent.state())
+        other.load(agent.state(), Echo(8))
 
 
 def test_the_fast_copy_computes_what_keras_computes() -> None:

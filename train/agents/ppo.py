@@ -17,11 +17,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from train.envs.batch import BatchEnv, Flags, Floats
+from train.envs.batch import BatchEnv, Flags, Floats, Step
 from train.gae import gae
 from train.heads import Categorical, Head
 from train.networks import FastMLP, mlp
 from train.settings import setting
+
+RESTART_STEPS = 5_000_000
+"""After so many steps all episodes begin anew: a checkpoint holds every action since, a byte each."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class PPO:
         self._optimizer.build(self._variables)
         self._fast_actor, self._fast_critic = FastMLP(self.actor), FastMLP(self.critic)
         self._now: tuple[Floats, Floats] | None = None  # observation and state; None: episodes begin anew
+        self._began = 0  # the step count at which they last did
+        self._played: list[NDArray[Any]] = []  # all actions since, (T, N) an iteration
         self._return = np.zeros(env.n)
         self._length = np.zeros(env.n, np.int64)
 
@@ -94,6 +99,8 @@ class PPO:
         """Iterate until `total_steps` environment steps are done; learning rate and entropy anneal towards it."""
         s = self.settings
         while self.steps < total_steps:
+            if self._now is None or self.steps - self._began >= RESTART_STEPS:
+                self._begin(env)
             report = Iteration(self.steps + env.n * s.horizon)
             rng = np.random.default_rng([self.seed, 2, self.steps])
             rollout = self._collect(env, rng, report)
@@ -103,15 +110,8 @@ class PPO:
             left = 1.0 - self.steps / total_steps
             report.losses = self._update(rollout, advantage, target, rng, left)
             self.steps = report.steps
+            self._played.append(rollout.action.astype(np.min_scalar_type(env.actions)))
             yield report
-
-    def restart(self) -> None:
-        """Begin new episodes with the next iteration.
-
-        Called wherever a checkpoint is taken, in a run that goes on as in one that resumes: the episodes
-        under way need not be stored, and both runs see the same numbers.
-        """
-        self._now = None
 
     def greedy(self, observation: Floats) -> NDArray[Any]:
         """The likeliest action for each row."""
@@ -123,27 +123,40 @@ class PPO:
         self._fast_actor.refresh()
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Weights, optimiser and step count, as named arrays; what a checkpoint holds."""
+        """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
         arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
         arrays |= {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
-        return arrays | {"steps": np.asarray(self.steps)}
+        played = np.concatenate(self._played) if self._played else np.empty((0, len(self._return)), np.uint8)
+        return arrays | {"steps": np.asarray(self.steps), "began": np.asarray(self._began), "played": played}
 
-    def load(self, state: dict[str, NDArray[Any]]) -> None:
-        """Undo `state`. Raises KeyError or ValueError where the arrays do not fit these settings."""
+    def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
+        """Go back to what `state` told; `env` replays its episodes, which no environment lets one store.
+
+        Raises KeyError or ValueError where the arrays do not fit these settings.
+        """
         for i, variable in enumerate(self._variables):
             variable.assign(state[f"weight_{i}"])
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer_{i}"])
-        self.steps = int(state["steps"])
         self._refresh()
-        self.restart()
+        self.steps = int(state["began"])
+        self._begin(env)
+        for actions in state["played"]:
+            step = env.step(actions.astype(np.int32))
+            self._now = step.observation, step.state
+            self._note_episodes(step, Iteration(0))
+        self._played = [state["played"]]
+        self.steps = int(state["steps"])
+
+    def _begin(self, env: BatchEnv) -> None:
+        """New episodes everywhere."""
+        seed = int(np.random.SeedSequence([self.seed, 3, self.steps]).generate_state(1)[0])
+        self._now, self._began, self._played = env.reset(seed), self.steps, []
+        self._return[:], self._length[:] = 0.0, 0
 
     def _collect(self, env: BatchEnv, rng: np.random.Generator, report: Iteration) -> Rollout:
         t, n = self.settings.horizon, env.n
-        if self._now is None:
-            seed = int(np.random.SeedSequence([self.seed, 3, self.steps]).generate_state(1)[0])
-            self._now = env.reset(seed)
-            self._return[:], self._length[:] = 0.0, 0
+        assert self._now is not None
         observation, state = self._now
         observations = np.empty((t, n, env.observation_size), np.float32)
         states = np.empty((t + 1, n, env.state_size), np.float32)
@@ -158,7 +171,7 @@ class PPO:
             observation, state = step.observation, step.state
             rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
             cut_states.append(step.final_state[truncated[i]])
-            self._note_episodes(step.reward, step.terminated | step.truncated, step.success, report)
+            self._note_episodes(step, report)
         states[t] = state
         self._now = observation, state
         values = self._fast_critic(states.reshape(-1, env.state_size)).reshape(t + 1, n)
@@ -169,15 +182,16 @@ class PPO:
             observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
         )
 
-    def _note_episodes(self, reward: Floats, done: Flags, success: Flags | None, report: Iteration) -> None:
-        self._return += reward
+    def _note_episodes(self, step: Step, report: Iteration) -> None:
+        self._return += step.reward
         self._length += 1
+        done = step.terminated | step.truncated
         if not done.any():
             return
         report.returns += self._return[done].tolist()
         report.lengths += self._length[done].tolist()
-        if success is not None:
-            report.successes += success[done].tolist()
+        if step.success is not None:
+            report.successes += step.success[done].tolist()
         self._return[done], self._length[done] = 0.0, 0
 
     def _update(
