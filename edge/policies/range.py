@@ -42,7 +42,7 @@ class RangePolicy:
     GAP_M = 0.25
     SCAN_RADPS = 1.3
     SWEEP_RADPS = 0.8
-    SWEEP_RAD = 0.45  # to each side
+    SWEEP_RAD = 0.55  # to each side
     STAGES_M = (1.35, 0.85, 0.42)  # ranges at which it stops to aim anew
 
     def __init__(self, config: RobotConfig) -> None:
@@ -62,6 +62,9 @@ class RangePolicy:
         self._heading = 0.0  # of the thing, in the frame of the steering's whereabouts
         self._expected = math.inf  # range at which it should be heard
         self._corners: list[float] = []  # headings that a sweep has still to reach
+        self._at = self._driven = 0.0  # m, by dead reckoning: so far, and since the last aim
+        self._missed_since: float | None = None  # since when the thing has not been heard
+        self._bend = 0.0  # rad per m that a straight command bends to the right
         self._extended = 0  # how often the sweep was made wider
         self._stage = 0  # of `STAGES_M`
         self._recent: deque[float] = deque(maxlen=5)
@@ -72,7 +75,7 @@ class RangePolicy:
         steering.observe(observation)
         if steering.heard and steering.range is not None:
             self._recent.append(steering.range)
-        if steering.heard and self.phase in (Phase.SCAN, Phase.SWEEP):
+        if steering.heard and self.phase in (Phase.SCAN, Phase.SWEEP) and abs(steering.here.v) < 0.02:
             _, _, yaw = steering.here.at(observation.senses.range.stamp)
             self._scan.add(yaw, steering.range)
         match self.phase:
@@ -96,10 +99,13 @@ class RangePolicy:
     def _enter(self, phase: Phase, now: float) -> None:
         self.phase, self._since = phase, now
         self._recent.clear()
+        self._missed_since = None
         if phase in (Phase.SCAN, Phase.SWEEP):
             self._scan = self._new_scan()
         if phase is Phase.SCAN:
             self._steering.here.turned = 0.0
+        if phase is Phase.DRIVE:
+            self._at = self._steering.here.driven
         if phase is Phase.SWEEP:
             self._corners = [self._heading - self.SWEEP_RAD, self._heading + self.SWEEP_RAD]
             self._extended = 0
@@ -150,10 +156,22 @@ class RangePolicy:
             end = min if cut < 0 else max
             self._corners = [end(self._scan.arrays()[0]) + cut * 0.4]
             return STILL
+        self._learn_bend(thing.heading - self._heading, thing.distance)
         self._heading = thing.heading
         self._expected = thing.distance - self._config.range.x_m
         self._enter(Phase.AIM, now)
         return STILL
+
+    def _learn_bend(self, error: float, distance: float) -> None:
+        """The thing was to be straight ahead and is off by `error` (rad): one wheel is quicker than it should be.
+
+        On a path of curvature b the heading is off by b s after s metres, and the place by b s^2 / 2. Half of it is
+        believed, since the aim was not exact either.
+        """
+        driven, self._driven = self._driven, 0.0
+        if driven > 0.2:
+            bend = error / (driven * (1.0 + driven / (2.0 * distance)))
+            self._bend = max(-0.4, min(0.4, self._bend + 0.5 * bend))
 
     def _aim(self, now: float) -> Twist:
         error = self._error()
@@ -165,20 +183,30 @@ class RangePolicy:
 
     def _drive(self, now: float) -> Twist:
         heard, until = self._steering.range, self.STAGES_M[self._stage]
-        if heard is None:
-            if now - self._since > 3.0 and not self._recent:
-                self._enter(Phase.SWEEP, now)
-            return STILL
-        if self._recent and heard > self._expected + 0.2 and now - self._since > 0.3:
-            self._enter(Phase.SWEEP, now)  # it slid out of the cone
-            return STILL
+        if heard is None or heard > self._expected + 0.2:
+            return self._search(now)
+        self._missed_since = None
         if self._steering.heard:
             self._expected = min(self._expected, heard)
         if heard <= until:
-            self._heading = self._steering.here.yaw
             self._enter(Phase.SWEEP, now)
             return STILL
+        moved = self._steering.here.driven - self._at
+        self._at += moved
+        self._driven += moved
+        self._heading += self._bend * moved
         return Twist(min(0.3, 0.05 + 0.9 * (heard - until)), max(-0.5, min(0.5, 2.0 * self._error())))
+
+    def _search(self, now: float) -> Twist:
+        """Not heard: it may lie between two lobes of the cone, so look a little to both sides; at last sweep."""
+        if self._missed_since is None:
+            self._missed_since = now
+        since = now - self._missed_since
+        if since > 1.6:
+            self._enter(Phase.SWEEP, now)
+            return STILL
+        aside = 0.07 if since % 0.8 < 0.4 else -0.07
+        return _turn(self._error() + aside, 0.5) if since > 0.2 else STILL
 
     def _close(self, now: float) -> Twist:
         if not self._recent:

@@ -95,8 +95,8 @@ class Scan:
         for part, doubt in parts:
             if len(part) < 2:
                 continue
-            base = float(np.median(np.sort(ranges[part])[:4]))
-            near = part[ranges[part] <= base + max(0.05, 0.04 * base)]
+            base = float(np.median(ranges[part] if doubt else np.sort(ranges[part])[:4]))
+            near = part[np.abs(ranges[part] - base) <= max(0.05, 0.04 * base)]
             low, high = int(near[0]), int(near[-1])
             middle = float(headings[low] + headings[high]) / 2
             misfit = doubt + abs(base + self._sensor_x - distance) / 0.2
@@ -150,7 +150,7 @@ def _plateau(headings: Array, ranges: Array, at: int) -> tuple[int, int]:
     beside = np.abs(headings - headings[at]) < 0.3
     # The nearest echo of all is one that noise has shortened: the middle of the nearest four is a better base.
     base = float(np.median(np.sort(ranges[beside])[:4]))
-    near = np.abs(ranges - base) <= max(0.05, 0.04 * base)
+    near = np.abs(ranges - base) <= max(0.05, 0.06 * base)
     while low > 0 and headings[low] - headings[low - 1] < 0.3:
         if near[low - 1]:
             low -= 1
