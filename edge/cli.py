@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import os
 import sys
 from typing import NamedTuple
@@ -37,6 +38,9 @@ BRINGS = {
     "lgpio": "pi",
     "tflite_runtime": "tflite-runtime",
 }
+
+# By these an extra is known to be there, before a verb that needs it begins.
+FIRST = {"workstation": ("tensorflow", "gymnasium")}
 
 
 def _help() -> str:
@@ -87,6 +91,9 @@ def _run(args: list[str]) -> int:
     rival = clash()
     if rival:
         return _fail(rival)
+    missing = next((library for library in FIRST.get(verb.extra, ()) if _absent(library)), None)
+    if missing:  # said before the verb begins its work
+        return _fail(_missing(verb, missing))
     errors = _product_errors()
     module, function = verb.target.split(":")
     try:
@@ -97,6 +104,13 @@ def _run(args: list[str]) -> int:
         if error.name is None:
             raise
         return _fail(_missing(verb, error.name))
+
+
+def _absent(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is None
+    except ValueError:  # in sys.modules as None
+        return True
 
 
 def _missing(verb: Verb, module: str) -> str:
