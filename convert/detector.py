@@ -13,13 +13,16 @@ from convert.errors import ConvertError
 from convert.parity import Converted, Judge, Parity, compare, found_again
 from convert.predict import Detect, keras_batch, tflite_batch
 from convert.progress import Steps
-from convert.quantise import int8, work
+from convert.quantise import channel_sets, int8, work
 from convert.tflite import Mode, export, variables_of
 from edge.interpreter import Interpreter
 from edge.manifest import DarknetDecode, ImageInput, Manifest
 
 COMPARED = 32  # images on which outputs are compared
 BATCH = 8
+NMS_INT8 = 0.5
+"""Suppression for int8 models: boxes move by rounding, and two neighbours that overlap by just less than Darknet's 0.45
+would lose one of them at random."""
 AGAIN = {"none": 0.01, "float16": 0.05, "dynamic": 0.15, "int8": 0.2}  # share of detections that may get lost
 
 
@@ -52,10 +55,13 @@ def convert(
         raise ConvertError("--quantize int8 needs --calibrate with a folder of typical photos")
     given = photos if photos else pictures.noise(BATCH, (rows, columns))
     inputs = pictures.prepare(given, image, (rows, columns))
+    quantised, decode_made = None, decode
     if mode == "int8":
         advance = steps.begin("calibrating", work(len(inputs)))
         low, high = sorted((image.offset, 255 * image.scale + image.offset))
-        flatbuffer = int8(model, inputs, advance, (low, high))
+        quantised = int8(model, inputs, decode, advance, (low, high))
+        flatbuffer = quantised.flatbuffer
+        decode_made = quantised.decode.model_copy(update={"nms_iou": max(decode.nms_iou, NMS_INT8)})
     else:
         steps.begin("converting")
         flatbuffer = export(
@@ -65,26 +71,40 @@ def convert(
     compared = inputs[:: -(-len(inputs) // COMPARED)]
     advance = steps.begin("comparing outputs", 2 * len(compared))
     source, made = keras_batch(model), tflite_batch(flatbuffer)
-    want, have = _all(source, compared, advance), _all(made, compared, advance)
-    errors = compare([f"head {index}" for index in range(len(want))], want, have)
+    want, raw = _all(source, compared, advance), _all(made, compared, advance)
+    names = [f"head {index}" for index in range(len(want))]
+    have = plain(raw, decode_made)
+    errors = compare(names, want, have)
     figures: dict[str, tuple[float, float, float]] = {}
     if photos:
         reader = Detect(source, (rows, columns), image, decode)
-        figures["its detections found again"] = (
-            1.0,
-            found_again(_seen(reader, want), _seen(reader, have)),
-            AGAIN[mode],
-        )
+        again = found_again(_seen(reader, want), _seen(reader, have))
+        figures["its detections found again"] = (1.0, again, AGAIN[mode])
+    simulation = None
+    if quantised is not None:
+        simulate = quantised.simulate
+        expected = _all(lambda x: [np.asarray(head) for head in simulate(x)], compared, lambda count: None)
+        simulation = min(error.snr_db for error in compare(names, expected, raw))
     if judge is not None:
         steps.begin(f"judging: {judge.figure[:24]}")
-        before, after = (judge.measure(Detect(heads, (rows, columns), image, decode)) for heads in (source, made))
+        before = judge.measure(Detect(source, (rows, columns), image, decode))
+        after = judge.measure(Detect(made, (rows, columns), image, decode_made))
         figures[judge.figure] = (before, after, judge.may_drop)
     steps.finish()
-    parity = Parity(mode, len(compared), errors, 4 * int(model.count_params()), len(flatbuffer), figures)
-    manifest = Manifest.model_validate(
-        draft | {"inputs": interpreter.inputs, "outputs": interpreter.outputs, "parity": parity.to_manifest()}
-    )
+    weights = 4 * int(model.count_params())
+    parity = Parity(mode, len(compared), errors, weights, len(flatbuffer), figures, simulation)
+    known = {"inputs": interpreter.inputs, "outputs": interpreter.outputs, "decode": decode_made}
+    manifest = Manifest.model_validate(draft | known | {"parity": parity.to_manifest()})
     return Converted(what, flatbuffer, manifest, parity)
+
+
+def plain(heads: list[NDArray[Any]], decode: DarknetDecode) -> list[NDArray[Any]]:
+    """Heads as the source gives them: boxes without the gain under which int8 stores them."""
+    result = [np.array(head) for head in heads]
+    for head in decode.heads:
+        boxes, _ = channel_sets(head, decode.classes)
+        result[head.output][..., boxes] /= head.box_gain
+    return result
 
 
 def _all(predict: Any, inputs: NDArray[np.float32], advance: Any) -> list[NDArray[Any]]:

@@ -7,12 +7,13 @@ to give the float network's raw heads on the calibration images and their mirror
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from convert.graph import Graph, Node
 from convert.ranges import BATCH, Advance, Images
@@ -32,6 +33,7 @@ def distill(
     images: Images,
     advance: Advance = lambda count: None,
     seed: int = 0,
+    groups: Sequence[Sequence[NDArray[np.intp]]] = (),
 ) -> None:
     """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
 
@@ -41,6 +43,7 @@ def distill(
         images: calibration, (N, rows, columns, channels), at least `BATCH`.
         advance: told the number of images done.
         seed: of the order of the images and their mirroring.
+        groups: per head, sets of channels that count alike as sets (boxes, chances); without it a head is one set.
     """
     if len(images) < BATCH:
         return
@@ -53,43 +56,49 @@ def distill(
             return None, None
         return fake_quantised(node, kernels[node.name]), biases[node.name]
 
-    def loss_of(x: Any) -> Any:
-        teacher, student = graph.run(x), graph.run(x, observe, weights)
-        # Each head counts by its own variance: the largest numbers are not the most important ones.
-        return tf.add_n(
-            [
-                tf.reduce_mean(tf.square(have - want)) / (tf.math.reduce_variance(want) + 1e-6)
-                for want, have in zip(teacher, student, strict=True)
-            ]
-        )
+    def loss_of(x: Any, teacher: Any) -> Any:
+        student = graph.run(x, observe, weights)
+        losses = []
+        for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
+            for channels in groups[index] if groups else [np.arange(want.shape[-1])]:
+                part = tf.gather(want, channels, axis=-1)
+                # Each counts by its own variance: the largest numbers are not the most important ones.
+                error = tf.reduce_mean(tf.square(tf.gather(have, channels, axis=-1) - part))
+                losses.append(error / (tf.math.reduce_variance(part) + 1e-6))
+        return tf.add_n(losses)
 
     total = EPOCHS * (len(images) // BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(RATE, total)
     optimiser = keras.optimizers.Adam(schedule)
     optimiser.build(variables)
-    signature = [tf.TensorSpec((None, *graph.input_shape), tf.float32)]
+    teach = tf.function(graph.run, autograph=False)
 
-    @tf.function(input_signature=signature, autograph=False)
-    def train(x: Any) -> None:
+    @tf.function(autograph=False)
+    def train(x: Any, teacher: Any) -> None:
         with tf.GradientTape() as tape:
-            loss = loss_of(x)
+            loss = loss_of(x, teacher)
         optimiser.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
-    measure = tf.function(loss_of, input_signature=signature, autograph=False)
+    measure = tf.function(loss_of, autograph=False)
+    # The teacher's heads for each image as it is and mirrored, once for all epochs.
+    both = np.concatenate([images, images[:, :, ::-1]])
+    parts = [teach(tf.constant(both[start : start + BATCH])) for start in range(0, len(both), BATCH)]
+    heads = [np.concatenate(head) for head in zip(*parts, strict=True)]
 
     def mean_loss() -> float:
-        starts = range(0, len(images) - BATCH + 1, BATCH)
-        return float(np.mean([float(measure(images[start : start + BATCH])) for start in starts]))
+        losses = []
+        for start in range(0, len(images) - BATCH + 1, BATCH):
+            own = slice(start, start + BATCH)
+            losses.append(float(measure(tf.constant(images[own]), [tf.constant(head[own]) for head in heads])))
+        return float(np.mean(losses))
 
     before = mean_loss()
     generator = np.random.default_rng(seed)
     for _ in range(EPOCHS):
         order = generator.permutation(len(images))
         for start in range(0, len(images) - BATCH + 1, BATCH):
-            batch = images[order[start : start + BATCH]]
-            mirrored = generator.random(BATCH) < 0.5
-            batch = np.where(mirrored[:, None, None, None], batch[:, :, ::-1], batch)
-            train(batch)
+            chosen = order[start : start + BATCH] + len(images) * generator.integers(0, 2, BATCH)
+            train(tf.constant(both[chosen]), [tf.constant(head[chosen]) for head in heads])
             advance(BATCH)
     if not mean_loss() < before:
         return

@@ -56,6 +56,10 @@ LIMITS: dict[Mode, Limit] = {
 on purpose, so that the worst error alone says little), and narrow enough that one layer with a wrong scale shows."""
 
 
+SIMULATION_DB = 25.0
+"""A faithful int8 model is 30 dB and more from the simulation of itself, whatever rounding costs against the source."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputError:
     """One output of the converted model against the source's, over all samples."""
@@ -76,6 +80,7 @@ class Parity:
     source_bytes: int
     bytes: int
     figures: dict[str, tuple[float, float, float]]
+    simulation_db: float | None = None  # of int8: against the same rounding computed apart
 
     def refusal(self) -> str | None:
         """Why the conversion must not be used, or None."""
@@ -88,6 +93,11 @@ class Parity:
                     f"({output.worst_share:.1%} of its largest value, {output.snr_db:.1f} dB); the limit for "
                     f"--quantize {self.mode} is {limit.worst_error:.2%} and {limit.least_snr_db:g} dB"
                 )
+        if self.simulation_db is not None and not self.simulation_db >= SIMULATION_DB:
+            return (
+                f"the model computes something else than its own rounding leads to ({self.simulation_db:.1f} dB apart, "
+                f"the limit is {SIMULATION_DB:g} dB), so a weight or scale was lost"
+            )
         for name, (before, after, may_drop) in self.figures.items():
             if not after >= before - may_drop:
                 return f"{name} falls from {before:.4f} to {after:.4f}, by more than the {may_drop:g} allowed"
@@ -116,6 +126,7 @@ class Parity:
                 }
                 for output in self.outputs
             ],
+            "simulation_db": None if self.simulation_db is None else round(self.simulation_db, 2),
             "source_bytes": self.source_bytes,
             "bytes": self.bytes,
             "figures": [

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from convert.parity import LIMITS, Parity
+from convert.parity import LIMITS, SIMULATION_DB, Parity
 
 console = Console(stderr=True)
 
@@ -56,6 +56,8 @@ def report(parity: Parity) -> None:
             f"{limit.worst_error:.2%}",
         )  # fmt: skip
         table.add_row(f"signal to noise of {output.name}", "", f"{output.snr_db:.1f} dB", f"{limit.least_snr_db:g} dB")
+    if parity.simulation_db is not None:
+        table.add_row("agreement with its simulation", "", f"{parity.simulation_db:.1f} dB", f"{SIMULATION_DB:g} dB")
     for name, (before, after, may_drop) in parity.figures.items():
         table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"-{may_drop:g}")
     table.add_row("size", f"{parity.source_bytes / 1024:.0f} KiB", f"{parity.bytes / 1024:.0f} KiB", "")

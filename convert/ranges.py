@@ -53,6 +53,18 @@ def channel_maxima(graph: Graph, images: Images, advance: Advance = lambda count
     return largest
 
 
+def output_percentiles(graph: Graph, images: Images) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Per output the mean over batches of the two percentiles of each channel: (low, high), each (channels,)."""
+    trace = tf.function(graph.run, autograph=False)
+    rows = [[value.numpy() for value in trace(tf.constant(batch))] for batch in batches(images)]
+    found = []
+    for values in zip(*rows, strict=True):
+        parts = [np.percentile(value.reshape(-1, value.shape[-1]), (LOW, HIGH), axis=0) for value in values]
+        low, high = np.mean(parts, axis=0)
+        found.append((low, high))
+    return found
+
+
 def ranges(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, tuple[float, float]]:
     """Per node a range that holds nearly all its values: the mean over batches of two percentiles, 0 included."""
     trace = _traced(graph, lambda value: tf.reshape(value, [-1]))

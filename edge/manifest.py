@@ -55,6 +55,7 @@ class DarknetHead(_Part):
     anchors: tuple[tuple[float, float], ...]  # width, height in pixels of the network's input
     scale_x_y: float = 1.0
     new_coords: bool = False
+    box_gain: float = 1.0  # x, y, w, h are stored this many times larger: one int8 scale serves them and the rest
 
 
 class DarknetDecode(_Part):

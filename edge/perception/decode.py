@@ -50,6 +50,7 @@ class _Head:
         sizes = np.array(head.anchors, np.float64) / (width, height)
         self.sizes = sizes[a.ravel()].astype(np.float32)
         self.new_coords = head.new_coords
+        self.gain = np.float32(head.box_gain)
         self.quantised = tensor.scale != 0.0
         if tensor.dtype not in (("int8", "uint8") if self.quantised else ("float32",)):
             raise ModelError(
@@ -61,8 +62,9 @@ class _Head:
         if self.quantised:
             stored = np.arange(256, dtype=np.uint8).view(tensor.dtype)
             real = (stored.astype(np.float64) - tensor.zero_point) * tensor.scale
-            self.unit = _unit(real, head.new_coords)
-            self.size = _size(real, head.new_coords)
+            self.chance = _unit(real, head.new_coords)
+            self.unit = _unit(real / head.box_gain, head.new_coords)
+            self.size = _size(real / head.box_gain, head.new_coords)
             limits = np.iinfo(tensor.dtype)
             # The first stored number above the threshold; where there is none the score decides below.
             first = math.floor(least / tensor.scale + tensor.zero_point) + 1
@@ -76,9 +78,10 @@ class _Head:
         rows = raw[found]
         if self.quantised:
             stored = rows.view(np.uint8)
-            centre, extent, chances = self.unit[stored[:, :2]], self.size[stored[:, 2:4]], self.unit[stored[:, 4:]]
+            centre, extent, chances = self.unit[stored[:, :2]], self.size[stored[:, 2:4]], self.chance[stored[:, 4:]]
         else:
-            centre, extent = _unit(rows[:, :2], self.new_coords), _size(rows[:, 2:4], self.new_coords)
+            box = rows[:, :4] / self.gain
+            centre, extent = _unit(box[:, :2], self.new_coords), _size(box[:, 2:], self.new_coords)
             chances = _unit(rows[:, 4:], self.new_coords)
         scores = chances[:, 1:] * chances[:, :1]
         row, classes = np.nonzero(scores > score)

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from convert import detector
+from convert import detector, quantise
 from convert.images import noise
 from convert.parity import Judge
 from edge.cli import main
@@ -66,9 +66,9 @@ def test_a_damaged_layer_is_refused_and_nothing_written(
     argv: list[str], photos: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    name = "int8" if mode == "int8" else "export"
-    real = getattr(detector, name)
-    monkeypatch.setattr(detector, name, lambda *args, **kwargs: damage_one_scale(real(*args, **kwargs), 3.0))
+    where = quantise if mode == "int8" else detector
+    export = where.export
+    monkeypatch.setattr(where, "export", lambda *args, **kwargs: damage_one_scale(export(*args, **kwargs), 1.5))
     assert main([*argv, "--quantize", mode, "--calibrate", str(photos)]) == 2
     assert "nothing was written" in capsys.readouterr().err
     assert not (tmp_path / "small.tflite").exists()

@@ -11,14 +11,18 @@ import keras
 from keras import layers
 
 from convert import quantise, ranges
+from convert.detector import plain
 from convert.distill import distill
 from convert.equalise import equalise
 from convert.errors import ConvertError
 from convert.graph import Graph, from_keras
 from convert.images import noise
+from convert.parity import SIMULATION_DB
 from convert.predict import tflite_batch
 from convert.tflite import export, variables_of
 from edge.interpreter import Interpreter
+from edge.manifest import DarknetDecode, DarknetHead
+from tests.convert.damage import damage_one_scale
 
 
 def network(uneven: bool = True, seed: int = 0) -> keras.Model:
@@ -53,6 +57,12 @@ def network(uneven: bool = True, seed: int = 0) -> keras.Model:
         (kernel,) = model.get_layer("reads_uneven").get_weights()
         model.get_layer("reads_uneven").set_weights([kernel / np.asarray(model.get_layer("uneven").gamma)[:, None]])
     return model
+
+
+ANCHORS = ((4.0, 6.0), (8.0, 9.0), (14.0, 20.0))
+DECODE = DarknetDecode(
+    heads=(DarknetHead(output=1, anchors=ANCHORS), DarknetHead(output=0, anchors=ANCHORS)), classes=1
+)
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +127,8 @@ def test_ranges_hold_nearly_all_values_and_zero(images: np.ndarray) -> None:
 
 def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray) -> None:
     model = network()
-    want = heads(model, images)
-    ours = tflite_batch(quantise.int8(model, images))(images)
+    want, made = heads(model, images), quantise.int8(model, images, DECODE)
+    ours = plain(tflite_batch(made.flatbuffer)(images), made.decode)
     stock_bytes = export(
         lambda x: model(x, training=False), (1, 32, 40, 3), variables_of(model), "int8",
         [image[None] for image in images],
@@ -130,7 +140,7 @@ def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray) -
 
 
 def test_tensors_of_the_int8_model(images: np.ndarray) -> None:
-    interpreter = Interpreter(quantise.int8(network(), images))
+    interpreter = Interpreter(quantise.int8(network(), images, DECODE).flatbuffer)
     (tensor,) = interpreter.inputs
     assert (tensor.dtype, tensor.zero_point) == ("int8", -128) and tensor.scale == pytest.approx(1 / 255)
     assert [output.shape for output in interpreter.outputs] == [(1, 8, 10, 18), (1, 16, 20, 18)]
@@ -157,7 +167,7 @@ def test_distillation_brings_the_heads_nearer(images: np.ndarray) -> None:
 
 def test_progress_counts_to_the_end(images: np.ndarray) -> None:
     told: list[int] = []
-    quantise.int8(network(), images[:19], told.append)
+    quantise.int8(network(), images[:19], DECODE, told.append)
     assert sum(told) == quantise.work(19)
 
 
@@ -171,3 +181,32 @@ def test_layers_that_are_not_known_are_named() -> None:
     ):
         with pytest.raises(ConvertError, match=said):
             from_keras(keras.Model(image, [layer(image)]))
+
+
+def test_boxes_get_finer_steps_within_the_heads_range(images: np.ndarray) -> None:
+    """Objectness that reaches to -20 must not make the boxes' steps coarse."""
+    model = network()
+    for head in model.layers[-2:]:
+        if isinstance(head, layers.Conv2D) and head.filters == 18:
+            kernel, bias = head.get_weights()
+            chances = np.arange(18) % 6 >= 4
+            head.set_weights([kernel * np.where(chances, 6.0, 0.4), np.where(chances, -8.0, 0.0) + bias])
+    made = quantise.int8(model, images, DECODE)
+    gains = [head.box_gain for head in made.decode.heads]
+    assert max(gains) > 2
+    want, have = heads(model, images), plain(tflite_batch(made.flatbuffer)(images), made.decode)
+    head = made.decode.heads[int(np.argmax(gains))]
+    boxes, _ = quantise.channel_sets(head, 1)
+    step = Interpreter(made.flatbuffer).outputs[head.output].scale / head.box_gain
+    assert step < 0.06
+    error = (have[head.output] - want[head.output])[..., boxes]
+    assert np.sqrt(np.mean(error**2)) < 3 * step
+
+
+def test_the_simulation_is_what_the_model_computes(images: np.ndarray) -> None:
+    made = quantise.int8(network(), images, DECODE)
+    expected = [np.asarray(head) for head in made.simulate(images)]
+    for one, other in zip(expected, tflite_batch(made.flatbuffer)(images), strict=True):
+        assert snr_db(one, other) > 30
+    damaged = tflite_batch(damage_one_scale(made.flatbuffer, 1.25, 2))(images)
+    assert min(snr_db(one, other) for one, other in zip(expected, damaged, strict=True)) < SIMULATION_DB
