@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import UsageError
 from train import tasks
 from train.evaluation import evaluate
 from train.networks import FastMLP
@@ -28,26 +28,31 @@ SEED = 7
 """Of the judge's episodes: others than those that `edgebot eval` counts by default."""
 MAY_DROP = 0.02
 """How much of its success a policy may lose by quantisation: six of 300 rooms."""
+MAY_DROP_RETURN = 0.05
+"""The same of a return, as a share of it."""
 CALIBRATION = 2048
 
 
 def policy_judge(run: Path) -> Judge:
-    """The judge of a policy's run: greedy success, in rooms that training never saw."""
+    """The judge of a policy's run: greedy success, or mean return where the task knows none, on unseen episodes."""
     from convert.parity import Judge
 
     folder = RunFolder.open(run)
-    if not folder.settings.manifest:
-        raise UsageError(f"{run} is a run of {folder.settings.task}, which no robot here runs; convert a run of light")
     task = tasks.make(folder.settings.task, folder.settings.environment)
+    of_success = task.name in tasks.ROBOT_TASKS
+    episodes = EPISODES if of_success else min(EPISODES, task.evaluation_episodes)
 
     def measure(predict: Predict) -> float:
-        result = evaluate(lambda seen: predict(seen).argmax(1), task.evaluation(EPISODES, SEED))
-        return result.score[0]
+        result = evaluate(lambda seen: predict(seen).argmax(1), task.evaluation(episodes, SEED))
+        return result.score[0 if of_success else 1]
 
     def calibration() -> NDArray[np.float32]:
         return observations(FastMLP(folder.load_policy()), task, CALIBRATION)
 
-    return Judge(f"greedy success in {EPISODES} unseen rooms", measure, calibration, MAY_DROP)
+    if of_success:
+        return Judge(f"greedy success in {episodes} unseen rooms", measure, calibration, MAY_DROP)
+    may_drop = MAY_DROP_RETURN * abs(measure(FastMLP(folder.load_policy())))
+    return Judge(f"mean return of {episodes} unseen episodes", measure, calibration, may_drop)
 
 
 def observations(predict: Predict, task: tasks.Task, count: int) -> NDArray[np.float32]:
@@ -73,6 +78,16 @@ def _detector_judge(run: Path) -> Judge:
     return judge
 
 
-def judges() -> dict[str, Callable[[Path], Judge]]:
-    """By the task that a run folder's settings name."""
-    return {"light": policy_judge, "detector": _detector_judge}
+class Judges(dict[str, Callable[[Path], "Judge"]]):
+    """By the task that a run folder's settings name; any Gymnasium id has the judge of policies."""
+
+    def __contains__(self, task: object) -> bool:
+        return super().__contains__(task) or task in gymnasium.registry
+
+    def __missing__(self, task: str) -> Callable[[Path], Judge]:
+        return policy_judge
+
+
+def judges() -> Judges:
+    """All judges."""
+    return Judges(light=policy_judge, detector=_detector_judge)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,14 @@ def test_eval_prints_the_promised_json(finished: Path, capsys: pytest.CaptureFix
     assert "success_rate" not in figures  # CartPole knows none
     assert evaluating.main([str(finished), "--episodes", "5", "--seed", "2", "--json"]) == 0
     assert capsys.readouterr().out == out
+
+
+def test_a_policy_of_a_gymnasium_id_converts_with_its_return_before_and_after(finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cartpole.tflite"
+    assert cli.main(["convert", str(finished), "-o", str(path)]) == 0
+    with zipfile.ZipFile(path) as archive:
+        parity = json.dumps(json.loads(archive.read("manifest.json"))["parity"])
+    assert "mean return of 100 unseen episodes" in parity
 
 
 def test_a_second_run_does_not_overwrite_the_first(finished: Path) -> None:

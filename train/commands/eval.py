@@ -91,7 +91,7 @@ def _open(source: Path) -> tuple[tasks.Task, Act]:
 
 
 def _table(source: Path, result: dict[str, Any]) -> Table:
-    table = Table(title=f"{source}: greedy, unseen episodes", show_header=False)
+    table = Table(title=f"{source.name}: greedy, unseen episodes", title_justify="left", show_header=False)
     for name, value in result.items():
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
     return table
