@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from convert.errors import ConvertError
 from edge.manifest import ImageInput, Tensor
 from edge.perception.preprocess import Preprocessor
+from robot.errors import RobotError
+from robot.pi.frames import IMAGES, read_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp")
 MOST = 64  # more measured no better
 FEWEST = 8
 
@@ -26,7 +27,7 @@ def read_folder(folder: Path, most: int = MOST) -> tuple[list[NDArray[np.uint8]]
     """
     if not folder.is_dir():
         raise ConvertError(f"--calibrate {folder} is not a folder; give one with {MOST} typical photos")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
     pictures: list[NDArray[np.uint8]] = []
     broken: list[Path] = []
     # Evenly spread first, so that a sorted video or a folder per scene is seen whole; then what fills the gaps.
@@ -34,11 +35,10 @@ def read_folder(folder: Path, most: int = MOST) -> tuple[list[NDArray[np.uint8]]
     for index in [*sorted(chosen), *(index for index in range(len(paths)) if index not in chosen)]:
         if len(pictures) == most:
             break
-        image = cv2.imread(str(paths[index]), cv2.IMREAD_COLOR)
-        if image is None:
+        try:
+            pictures.append(read_image(paths[index]))
+        except RobotError:
             broken.append(paths[index])
-        else:
-            pictures.append(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8))
     if len(pictures) < FEWEST:
         raise ConvertError(
             f"--calibrate {folder} holds {len(pictures)} pictures that can be read, at least {FEWEST} are needed and "

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from convert import run as runs
 from convert.errors import ConvertError
+from edge.commands.arguments import Parser
 from edge.errors import UsageError
 from edge.manifest import NAME
 
@@ -31,13 +32,11 @@ EXAMPLES = """\
 examples:
   edgebot convert runs/light-ppo-0                          a policy, its success measured before and after
   edgebot convert runs/light-ppo-0 -o light.tflite --quantize none
+  edgebot convert darknet --cfg y.cfg --weights y.weights --names coco.names
   edgebot convert darknet --cfg y.cfg --weights y.weights --names coco.names --quantize int8 --calibrate photos/
-"""
 
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; `{self.prog} --help` shows how")
+Every model is compared with its source: worst error of its outputs, size, and (where training has a judge for the
+task) success or AP before and after. Past the limits nothing is written and the exit code is 2."""
 
 
 def main(argv: list[str], judges: Judges | None = None) -> int:
@@ -52,24 +51,15 @@ def main(argv: list[str], judges: Judges | None = None) -> int:
     return _run(_run_parser().parse_args(argv), judges or {})
 
 
-def _run_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        "edgebot convert", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "run", metavar="RUN", type=Path, help="a run folder of `edgebot train`, or: darknet (see its --help)"
-    )
+def _run_parser() -> Parser:
+    parser = Parser("convert", "A trained run, or a detector in Darknet's files, into one proven .tflite.", EXAMPLES)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder of `edgebot train`; or darknet, see below")
     _common(parser, "dynamic for a policy, int8 for a detector", "RUN/model.tflite")
     return parser
 
 
-def _darknet_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        "edgebot convert darknet",
-        description="A YOLO detector from Darknet's files into one .tflite.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _darknet_parser() -> Parser:
+    parser = Parser("convert darknet", "A YOLO detector from Darknet's files into one .tflite.", EXAMPLES)
     for name, text in (("cfg", "the network"), ("weights", "its weights"), ("names", "one label a line")):
         parser.add_argument(f"--{name}", metavar="FILE", type=Path, required=True, help=text)
     parser.add_argument("--keep", metavar="LABELS", default="", help="only these labels (person,dog): a smaller head")
@@ -77,7 +67,7 @@ def _darknet_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser, mode: str, output: str) -> None:
+def _common(parser: Parser, mode: str, output: str) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help=f"the model file ({output})")
     parser.add_argument("--quantize", choices=MODES, help=f"{MODE_HELP} ({mode})")
     parser.add_argument("--calibrate", metavar="DIR", type=Path, help=CALIBRATE_HELP)
