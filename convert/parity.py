@@ -107,9 +107,11 @@ class Parity:
         """Raise `ConvertError` where the conversion is not good enough."""
         reason = self.refusal()
         if reason:
-            raise ConvertError(
-                f"refused to convert {what}, nothing was written: {reason}; try --quantize none, or other calibration"
-            )
+            hint = {
+                "none": "train it again, or report this",
+                "int8": "try other calibration photos, or --quantize float16",
+            }.get(self.mode, "try --quantize none")
+            raise ConvertError(f"refused to convert {what}, nothing was written: {reason}; {hint}")
 
     def to_manifest(self) -> dict[str, Any]:
         """For `Manifest.parity`."""

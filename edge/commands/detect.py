@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     path = args.save
     if path is None and source.kind == "photo" and not args.json:
         path = Path(f"{Path(args.source).stem}-detected.jpg")
-    saver = open_saver(path, source.kind, source.fps) if path is not None else None
+    saver = open_saver(path, source.kind, source.fps, args.source) if path is not None else None
     told = _Told(args.json, source, geometry)
     try:
         with _bar(source) as advance:

@@ -36,6 +36,8 @@ class Pictures:
             name = Path(source)
             live = name.suffix.lower() not in PICTURES
             path = path / (f"{name.name.replace(':', '_')}-{frame:06d}.jpg" if live else name.name)
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            raise UsageError(f"--save {self.path} would overwrite {source}; give another place")
         ok, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         try:
             if not ok:
@@ -82,13 +84,15 @@ class Film:
             self._writer = None
 
 
-def open_saver(path: Path, kind: str, fps: float) -> Pictures | Film:
+def open_saver(path: Path, kind: str, fps: float, source: str) -> Pictures | Film:
     """What `--save PATH` means for a source of this kind. Raises `UsageError` where it means nothing."""
     if kind == "photo":
         return Pictures(path, many=False)
     if kind != "folder" and path.suffix.lower() in CODECS:
+        if path.exists() and Path(source).exists() and path.samefile(source):
+            raise UsageError(f"--save {path} would overwrite {source}; give another place")
         return Film(path, fps)
-    if path.suffix:
+    if path.suffix and not path.is_dir():
         expected = "a folder" if kind == "folder" else f"a video ({', '.join(CODECS)}) or a folder"
         raise UsageError(f"--save {path} does not fit several pictures; give {expected}")
     return Pictures(path, many=True)

@@ -116,6 +116,8 @@ def test_the_simulated_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["{photo}", "--score", "nan"], "--score"),
         (["{photo}", "--save", "x.gif"], "no picture's ending"),
         (["{folder}", "--save", "x.mp4"], "does not fit several pictures"),
+        (["{photo}", "--save", "{photo}"], "would overwrite"),
+        (["{photo}", "--save", "{folder}"], "would overwrite"),
         (["{photo}", "--robot", "nowhere.toml"], "cannot be read"),
         (["{text}"], "neither an image nor a video"),
         (["{broken}"], "no image that can be decoded"),
