@@ -2,9 +2,10 @@
 
 A cone reports the nearest surface within its half angle h. A wall at distance D with its normal at heading
 n is therefore heard at D wherever the normal lies within the cone, and at D / cos(|heading - n| - h)
-beyond. So each echo of a wall implies its D exactly, and no echo can imply a greater one: the largest D
-implied is the wall's. Four walls at right angles are fitted that way; what is heard well in front of them
-stands free. An object's nearest point is heard over a plateau one cone wide, whose middle points at it.
+beyond: its range never jumps to something farther, as that of a thing does at its edges, for rooms are
+convex. Where a thing has no such edge, walls are fitted: each echo of a wall implies its D exactly, and no
+echo can imply a greater one, so the largest D implied is the wall's, and what is heard well in front of
+them stands free. A thing's nearest point is heard over a plateau one cone wide, whose middle points at it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Found:
 class Scan:
     """Echoes by heading, in a frame about whose origin the robot turns."""
 
+    BEYOND_M = 5.0  # what is too far away to be heard counts as this far
     PLATEAU_RAD = 0.25  # what is heard at one range over less than this is no thing
     WALL_RAD = 0.85  # what is heard over less than this is no wall: a box a step away spans a cone and its width
 
@@ -51,8 +53,38 @@ class Scan:
         order = np.argsort(headings, kind="stable")
         return headings[order], ranges[order]
 
-    def free_standing(self, margin_m: float = 0.15) -> list[Found]:
-        """Things in front of the walls, the nearest first."""
+    def free_standing(self) -> list[Found]:
+        """Things that stand free, the likeliest goal first: the nearest one."""
+        edged, proud = self._before_a_jump(), self._before_a_wall()
+        # A jump proves a thing. The fit of walls may err, and counts where it tells of something clearly nearer.
+        if not edged or (proud and proud[0].distance < edged[0].distance - 0.25):
+            return proud
+        return edged
+
+    def _before_a_jump(self) -> list[Found]:
+        """Things beside which the range jumps to what is farther: in a convex room walls never do that."""
+        headings, ranges = self.arrays()
+        missing = ~np.isfinite(ranges)
+        # One missing echo is a drop-out, two on end are too far away to be heard.
+        far = missing & (np.roll(missing, 1) | np.roll(missing, -1))
+        ranges = np.where(far, self.BEYOND_M, ranges)
+        heard = np.isfinite(ranges)
+        headings, ranges = headings[heard], ranges[heard]
+        found: list[Found] = []
+        for i in range(len(ranges) - 1):
+            a, b = ranges[i], ranges[i + 1]
+            near = i if a < b else i + 1
+            if abs(a - b) < max(0.3, 0.18 * min(a, b)) or headings[i + 1] - headings[i] > 0.3:
+                continue
+            low, high = _plateau(headings, ranges, near)
+            if headings[high] - headings[low] < self.PLATEAU_RAD:
+                continue
+            base = float(np.median(ranges[low : high + 1]))
+            found.append(Found(float(headings[low] + headings[high]) / 2, base + self._sensor_x))
+        return sorted(found, key=lambda thing: thing.distance)
+
+    def _before_a_wall(self, margin_m: float = 0.15) -> list[Found]:
+        """Things well in front of the walls that fit the scan best."""
         headings, ranges = self.arrays()
         heard = np.isfinite(ranges)
         headings, ranges = headings[heard], ranges[heard]
@@ -95,8 +127,11 @@ class Scan:
         for part, doubt in parts:
             if len(part) < 2:
                 continue
-            base = float(np.median(ranges[part] if doubt else np.sort(ranges[part])[:4]))
-            near = part[np.abs(ranges[part] - base) <= max(0.05, 0.04 * base)]
+            ordered = np.sort(ranges[part])
+            base = float(ordered[len(part) // 2] if doubt else np.median(ordered[:4]))
+            near = part[np.abs(ranges[part] - base) <= max(0.06, 0.04 * base)]
+            if not len(near):
+                continue
             low, high = int(near[0]), int(near[-1])
             middle = float(headings[low] + headings[high]) / 2
             misfit = doubt + abs(base + self._sensor_x - distance) / 0.2
