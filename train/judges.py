@@ -9,19 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-import numpy as np
-from numpy.typing import NDArray
-
-from train import tasks
-from train.evaluation import evaluate
-from train.networks import FastMLP
-from train.runs import RunFolder
-
 if TYPE_CHECKING:
-    from convert.parity import Judge
+    import numpy as np
+    from numpy.typing import NDArray
 
-Predict = Callable[[NDArray[Any]], NDArray[Any]]
+    from convert.parity import Judge
+    from train.tasks import Task
+
+Predict = Callable[["NDArray[Any]"], "NDArray[Any]"]
 
 EPISODES = 300
 SEED = 7
@@ -35,7 +30,12 @@ CALIBRATION = 2048
 
 def policy_judge(run: Path) -> Judge:
     """The judge of a policy's run: greedy success, or mean return where the task knows none, on unseen episodes."""
+    # Here and not above: `edgebot convert --help` need not wait for Keras.
     from convert.parity import Judge
+    from train import tasks
+    from train.evaluation import evaluate
+    from train.networks import FastMLP
+    from train.runs import RunFolder
 
     folder = RunFolder.open(run)
     task = tasks.make(folder.settings.task, folder.settings.environment)
@@ -55,8 +55,10 @@ def policy_judge(run: Path) -> Judge:
     return Judge(f"mean return of {episodes} unseen episodes", measure, calibration, may_drop)
 
 
-def observations(predict: Predict, task: tasks.Task, count: int) -> NDArray[np.float32]:
+def observations(predict: Predict, task: Task, count: int) -> NDArray[np.float32]:
     """`count` observations that the policy itself meets in training's rooms, (count, size)."""
+    import numpy as np
+
     n = 64
     env = task.training(n)
     rows = []
@@ -82,7 +84,11 @@ class Judges(dict[str, Callable[[Path], "Judge"]]):
     """By the task that a run folder's settings name; any Gymnasium id has the judge of policies."""
 
     def __contains__(self, task: object) -> bool:
-        return super().__contains__(task) or task in gymnasium.registry
+        if super().__contains__(task):
+            return True
+        import gymnasium
+
+        return task in gymnasium.registry
 
     def __missing__(self, task: str) -> Callable[[Path], Judge]:
         return policy_judge
