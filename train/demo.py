@@ -24,8 +24,8 @@ from train.demo_drive import LIMIT_S, Drive, drive
 from train.demo_film import SPEED_UP, Film, poster
 from train.video import write_video
 
-STEPS = 750_000
-"""Of training: about a minute on two cores; `edgebot train light` learns for longer, and better."""
+STEPS = 500_000
+"""Of training: less than a minute on two cores; `edgebot train light` learns for longer, and better."""
 
 ROOM_SEEDS = 1_000_000
 """The room of seed n is room 1,000,000 + n: training never sees it."""

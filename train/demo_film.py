@@ -21,9 +21,9 @@ WIDTH, HEIGHT = 1280, 720
 SPEED_UP = 2.0
 TITLES = {"light": "1  seek the light", "range": "2  approach an object", "person": "3  find a person"}
 CAPTIONS = {
-    "light": "The policy that it has just learnt follows the light",
-    "range": "By sonar alone: the nearest thing that stands free, 0.25 m in front of it",
-    "person": "Through the camera and an int8 detector: find a person, stop 1.2 m in front",
+    "light": "The policy that it has just learnt follows the light.",
+    "range": "By sonar: to 0.25 m before the nearest thing that stands free.",
+    "person": "By camera and an int8 detector: to 1.2 m before a person.",
 }
 REACHED = {
     "light": "At the lamp.",
@@ -101,7 +101,8 @@ class Film:
     def _footer(self, image: Image, shot: Shot) -> None:
         top = _MAP[1] + _MAP[3] + 14
         caption = REACHED[shot.task] if shot.reached else CAPTIONS[shot.task]
-        write(image, caption, 20, top + 4, 21, LEG_COLOURS[shot.task], bold=shot.reached)
+        size = next(size for size in range(21, 8, -1) if text_width(caption, size, shot.reached) <= _MAP[2])
+        write(image, caption, 20, top + 4, size, LEG_COLOURS[shot.task], bold=shot.reached)
         write(image, f"{shot.time:5.1f} s   (film at {SPEED_UP:g}x)", 20, top + 46, 16, QUIET)
         x, y = _CAMERA[0], _CAMERA[1] + _CAMERA[3] + 20
         write(image, "light", x, y, 15, QUIET)

@@ -73,6 +73,7 @@ def write_report(result: Result, config: RobotConfig) -> None:
         success=result.drive.success,
         legs=[(TITLES[leg.task], leg, goal_sentence(leg), _hex(LEG_COLOURS[leg.task])) for leg in result.drive.legs],
         curve=curve_svg(result.curve),
+        curve_has_success=any("success" in row for row in result.curve),
         steps=int(result.curve[-1]["steps"]) if result.curve else 0,
         evaluation=result.evaluation,
         parity=result.parity,
@@ -114,31 +115,38 @@ def stage_rows(legs: Sequence[Leg]) -> list[tuple[str, list[tuple[str, str, str]
 
 
 def curve_svg(rows: Sequence[dict[str, float]], width: int = 720, height: int = 300) -> str:
-    """Success and return over environment steps, as SVG."""
-    points = [(row["steps"], row.get("success"), row.get("return")) for row in rows]
-    if len(points) < 2:
+    """Over environment steps, as SVG: return on the right axis; success, or else an episode's length, on the left."""
+    if len(rows) < 2:
         return ""
-    across = Axis(0.0, points[-1][0], 52.0, width - 52.0)
-    share = Axis(0.0, 1.0, height - 40.0, 16.0)
-    returns = [value for _, _, value in points if value is not None]
-    low, high = min(returns, default=0.0), max(returns, default=1.0)
-    value_axis = Axis(low - 0.05 * (high - low + 1e-9), high + 0.05 * (high - low + 1e-9), height - 40.0, 16.0)
+    left_name = "success" if any("success" in row for row in rows) else "length"
+    across = Axis(0.0, rows[-1]["steps"], 52.0, width - 52.0)
+    left, right = _upward(rows, left_name, height), _upward(rows, "return", height)
+    if left_name == "success":
+        left = Axis(0.0, 1.0, left.start, left.end)
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="learning curve">']
-    for tick in share.ticks(5):
-        y = share.at(tick)
+    for tick in left.ticks(5):
+        y, label = left.at(tick), f"{tick:.0%}" if left_name == "success" else f"{tick:g}"
         parts.append(f'<line class="grid" x1="52" x2="{width - 52}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="success" x="44" y="{y + 4:.1f}" text-anchor="end">{tick:.0%}</text>')
-    for tick in value_axis.ticks(5):
-        parts.append(f'<text class="return" x="{width - 44}" y="{value_axis.at(tick) + 4:.1f}">{tick:g}</text>')
+        parts.append(f'<text class="left" x="44" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    for tick in right.ticks(5):
+        parts.append(f'<text class="return" x="{width - 44}" y="{right.at(tick) + 4:.1f}">{tick:g}</text>')
     for tick in across.ticks(5):
         label = f"{tick / 1000:g}k" if tick else "0"
         parts.append(f'<text x="{across.at(tick):.1f}" y="{height - 20}" text-anchor="middle">{label}</text>')
     parts.append(f'<text x="{width / 2:.0f}" y="{height - 3}" text-anchor="middle">environment steps</text>')
-    for name, axis, index in (("return", value_axis, 2), ("success", share, 1)):
-        line = " ".join(f"{across.at(p[0]):.1f},{axis.at(p[index]):.1f}" for p in points if p[index] is not None)  # type: ignore[arg-type]
-        parts.append(f'<polyline class="line {name}" points="{line}"/>')
+    for name, axis, style in (("return", right, "return"), (left_name, left, "left")):
+        line = " ".join(f"{across.at(r['steps']):.1f},{axis.at(r[name]):.1f}" for r in rows if name in r)
+        parts.append(f'<polyline class="line {style}" points="{line}"/>')
     parts.append("</svg>")
     return "".join(parts)
+
+
+def _upward(rows: Sequence[dict[str, float]], name: str, height: int) -> Axis:
+    """The vertical axis for one column, with a little air above and below."""
+    values = [row[name] for row in rows if name in row] or [0.0, 1.0]
+    low, high = min(values), max(values)
+    air = 0.06 * (high - low) or 0.5
+    return Axis(low - air, high + air, height - 40.0, 16.0)
 
 
 def path_picture(result: Result, config: RobotConfig) -> bytes:
