@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -28,15 +29,15 @@ LEAST_SCORE = 0.005
 class DetectorSettings:
     """Settings of `edgebot train detector`."""
 
-    rooms: int = setting(1100, "rooms to draw pictures of", 1, 900_000)
-    frames: int = setting(6, "pictures of each room", 1, 1000)
+    rooms: int = setting(3400, "rooms to draw pictures of", 1, 900_000)
+    frames: int = setting(4, "pictures of each room", 1, 1000)
     check_rooms: int = setting(60, "other rooms, whose pictures choose the best weights", 1, 50_000)
     batch: int = setting(32, "pictures in a batch", 1, 4096)
-    learning_rate: float = setting(3e-3, "AdamW's, at its highest; it falls along a cosine", 1e-7, 1.0)
-    weight_decay: float = setting(2e-3, "AdamW's", 0.0, 1.0)
+    learning_rate: float = setting(6e-3, "AdamW's, at its highest; it falls along a cosine", 1e-7, 1.0)
+    weight_decay: float = setting(0.02, "AdamW's", 0.0, 1.0)
     warm_up: int = setting(150, "steps over which the learning rate rises", 0, 1_000_000)
     average: float = setting(0.995, "decay of the averaged weights that are judged and kept", 0.0, 0.99999)
-    checks: int = setting(8, "how often the averaged weights are judged", 1, 10_000)
+    checks: int = setting(12, "how often the averaged weights are judged", 1, 10_000)
 
 
 class Progress(NamedTuple):
@@ -88,8 +89,8 @@ class Learner:
         sums, since = np.zeros(3), 0
         for step, (images, boxes, kinds) in enumerate(self._batches(), start=1):
             decay = min(self.settings.average, (1 + step) / (10 + step))
-            pictures = jitter(self._rng, images, boxes)
-            sums += self._update(*pictures, kinds, tf.constant(decay, tf.float32)).numpy()
+            batch = jitter(self._rng, images, boxes, kinds)
+            sums += self._update(*batch, tf.constant(decay, tf.float32)).numpy()
             since += 1
             checking = step % every == 0 or step == self.steps
             if checking or since == 20:
@@ -99,7 +100,7 @@ class Learner:
                 sums, since = np.zeros(3), 0
 
     def _one_step(
-        self, images: tf.Tensor, boxes: tf.Tensor, light: tf.Tensor, kinds: tf.Tensor, decay: tf.Tensor
+        self, images: tf.Tensor, boxes: tf.Tensor, kinds: tf.Tensor, light: tf.Tensor, decay: tf.Tensor
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             terms = self._loss(self.model(lit(images, light), training=True), boxes, tf.cast(kinds, tf.int32))
@@ -130,27 +131,56 @@ class Learner:
 
 
 def jitter(
-    rng: np.random.Generator, images: NDArray[np.uint8], boxes: NDArray[np.float32]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """Mirror half of the pictures, with their boxes, and draw another light for each.
+    rng: np.random.Generator, images: NDArray[np.uint8], boxes: NDArray[np.float32], kinds: NDArray[np.int8]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int8], NDArray[np.float32]]:
+    """Mirror half of the pictures, zoom into or out of some, with their boxes, and draw another light for each.
 
     Returns:
-        Pictures (B, H, W, 3), boxes (B, M, 4), and matrices (B, 4, 3) that `lit` takes pixels (r, g, b, 1) through:
-        saturation, gain, balance and contrast of each picture, in one product.
+        Pictures (B, H, W, 3), boxes (B, M, 4), kinds (B, M), and matrices (B, 4, 3) that `lit` takes pixels
+        (r, g, b, 1) through: saturation, gain, balance and contrast of each picture, in one product.
     """
     count = len(images)
     mirrored = rng.random(count) < 0.5
-    images, boxes = images.copy(), boxes.copy()
+    images, boxes, kinds = images.copy(), boxes.copy(), kinds.copy()
     images[mirrored] = images[mirrored][:, :, ::-1]
     there = (boxes[..., 2] > 0) & mirrored[:, None]
     boxes[..., 0] = np.where(there, 1 - boxes[..., 0], boxes[..., 0])
+    for index in np.flatnonzero(rng.random(count) < 0.6):
+        size = rng.uniform(0.72, 1.12) * np.array([1.0, rng.uniform(0.92, 1.08)])  # of the window, width and height
+        corner = (1 - size) * rng.random(2)
+        images[index] = _window(images[index], corner, size)
+        boxes[index], kinds[index] = _boxes_in_window(boxes[index], kinds[index], corner, size)
     saturation = rng.uniform(0.4, 1.4, (count, 1, 1))
     matrix = saturation * np.eye(3) + (1 - saturation) / 3
     matrix = matrix * (rng.uniform(0.6, 1.35, (count, 1, 1)) * rng.uniform(0.88, 1.12, (count, 1, 3)))
     contrast = rng.uniform(0.75, 1.25, (count, 1, 1))
     mean = images[:, ::8, ::8].mean(axis=(1, 2), keepdims=True)[:, 0] / 255 @ matrix
     light = np.concatenate([contrast * matrix / 255, (1 - contrast) * mean], axis=1)
-    return images, boxes, light.astype(np.float32)
+    return images, boxes, kinds, light.astype(np.float32)
+
+
+def _window(image: NDArray[np.uint8], corner: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The part of a picture from `corner`, `size` wide and high (fractions), at the picture's own size."""
+    height, width = image.shape[:2]
+    back = np.array([[size[0], 0, corner[0] * width], [0, size[1], corner[1] * height]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    out = cv2.warpAffine(image, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out, np.uint8)
+
+
+def _boxes_in_window(
+    boxes: NDArray[np.float32], kinds: NDArray[np.int8], corner: NDArray[np.float64], size: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Boxes (M, 4) as seen in the window; who is mostly outside it does not count, who is wholly outside is nobody."""
+    low = (boxes[:, :2] - boxes[:, 2:] / 2 - corner) / size
+    high = low + boxes[:, 2:] / size
+    inner_low, inner_high = np.clip(low, 0, 1), np.clip(high, 0, 1)
+    extent = inner_high - inner_low
+    left = extent.prod(axis=1) / np.maximum((high - low).prod(axis=1), 1e-9)
+    gone = (extent <= 0.01).any(axis=1) | (kinds == 0)
+    kinds = np.where(gone, 0, np.where(left < 0.35, -1, kinds)).astype(np.int8)
+    moved = np.concatenate([(inner_low + inner_high) / 2, extent], axis=1)
+    return np.where(gone[:, None], 0.0, moved).astype(np.float32), kinds
 
 
 def lit(images: tf.Tensor, light: tf.Tensor) -> tf.Tensor:

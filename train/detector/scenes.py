@@ -21,7 +21,7 @@ from robot.sim.rooms import make_room
 
 MOST = 4  # persons labelled in one picture
 _ROBOT_GAP, _PERSON_GAP = 0.14, 0.3  # m from walls and obstacles
-_LEAST_SEEN = 0.25  # less of a person in view, or smaller, need not be found
+_LEAST_SEEN = 1 / 3  # a person of whom less is in view, or who is smaller, need not be found
 _LEAST_SIZE = (10, 24)  # pixels of a frame 640 wide
 
 
@@ -79,7 +79,7 @@ def _staging(
     robot = robots[np.abs(away - wanted).argmin()]
     if kind < 0.93:
         yaw = _towards(rng, robot, person)
-    others = places[1 : 1 + int(rng.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))]
+    others = places[1 : 1 + int(rng.choice([0, 1, 2], p=[0.5, 0.35, 0.15]))]
     people = [place for place in (person, *others) if np.hypot(*(place - robot)) > 0.5]
     return (float(robot[0]), float(robot[1]), yaw), [_somebody(rng, place) for place in people]
 

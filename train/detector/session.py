@@ -65,6 +65,8 @@ class Session:
                         tf.summary.scalar(
                             f"{'check' if name in ('ap', 'recall', 'precision') else 'loss'}/{name}", value, found.step
                         )
+                    if found.verdict is not None and found.verdict.ap >= self.learner.best:
+                        self._save_best()
                     best = f"  AP {self.learner.best:.3f}" if self.learner.best >= 0 else ""
                     progress.update(bar, completed=found.step, told=f"loss {found.loss:.2f}{best}")
             except KeyboardInterrupt:
@@ -75,9 +77,9 @@ class Session:
         """Write the best network and all that tells of it; returns how good it is on the rooms that chose it."""
         assert self.learner is not None and self._examples is not None
         learner, check = self.learner, self._examples[1]
+        self._save_best()
         learner.model.set_weights(learner.best_weights)
         found = judge_examples(learner.model, check)
-        self.run.save_policy(learner.model)
         self.run.write_text("evaluation.json", json.dumps(found._asdict(), indent=2))
         names = ("step", "loss", "box", "objectness", "ap", "recall", "precision")
         lines = [
@@ -89,6 +91,15 @@ class Session:
         picture.curve(self.run.path / "curve.png", self.rows, f"{settings.task}, {settings.algo}, seed {settings.seed}")
         picture.sheet(self.run.path / "predictions.png", learner.model, check)
         return found
+
+    def _save_best(self) -> None:
+        """What is written while training goes on is not lost with it."""
+        assert self.learner is not None
+        model = self.learner.model
+        current = model.get_weights()
+        model.set_weights(self.learner.best_weights)
+        self.run.save_policy(model)
+        model.set_weights(current)
 
     def _progress(self) -> Progress:
         return Progress(

@@ -23,7 +23,7 @@ from train.runs import RunFolder, RunSettings, fresh_path, versions
 from train.settings import describe, override, parse_pairs, split
 
 ALGO = "yolo"
-STEPS = 2200
+STEPS = 4000
 CHECK_SEED = 900_000
 """Rooms from here choose the best weights; those below are learnt from, those from `EVALUATION_SEEDS` judge."""
 

@@ -71,17 +71,24 @@ def test_every_person_has_a_cell_and_the_answer_is_read_as_the_runtime_reads_it(
 
 def test_jitter_moves_boxes_with_the_picture() -> None:
     images = np.zeros((16, HEIGHT, WIDTH, 3), np.uint8)
-    images[:, 30:90, 20:40] = 250
+    images[:, 24:72, 20:40] = 250
     boxes = np.zeros((16, 4, 4), np.float32)
-    boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 60 / HEIGHT)
-    pictures, moved, light = jitter(np.random.default_rng(1), images, boxes)
-    assert 0 < (moved[:, 0, 0] > 0.5).sum() < 16
-    assert (moved[:, 1:] == 0).all() and images[0, 60, 30, 0] == 250
+    boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 48 / HEIGHT)
+    kinds = np.zeros((16, 4), np.int8)
+    kinds[:, 0] = 1
+    pictures, moved, counts, light = jitter(np.random.default_rng(1), images, boxes, kinds)
+    assert 0 < (moved[:, 0, 0] > 0.5).sum() < 16 and (moved[:, 0, 3] > 0.6).any()
+    assert (moved[:, 1:] == 0).all() and (counts[:, 1:] == 0).all() and images[0, 40, 30, 0] == 250
     shown = lit(tf.constant(pictures), tf.constant(light)).numpy()
     assert shown.min() >= 0 and shown.max() <= 1 and shown.std(axis=0).max() > 0.05
-    for picture, (x, *_) in zip(shown, moved[:, 0], strict=True):
-        columns = np.flatnonzero(picture[60].mean(axis=1) > picture[60].mean())
-        assert columns.mean() + 0.5 == pytest.approx(x * WIDTH, abs=1)
+    for picture, (x, y, width, height), count in zip(shown, moved[:, 0], counts[:, 0], strict=True):
+        if count == 0:
+            continue
+        bright = picture.mean(axis=2) > (picture.min() + picture.max()) / 2
+        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        assert (columns[0] + columns[-1] + 1) / 2 == pytest.approx(x * WIDTH, abs=1.5)
+        assert (rows[0] + rows[-1] + 1) / 2 == pytest.approx(y * HEIGHT, abs=1.5)
+        assert len(columns) == pytest.approx(width * WIDTH, abs=2) and len(rows) == pytest.approx(height * HEIGHT, abs=2)
 
 
 def test_light_leaves_a_picture_alone_where_it_should() -> None:
