@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert import policy as converting
 from edge import cli
 from edge.guard import Guard
 from edge.loop import Loop
@@ -18,7 +17,6 @@ from robot.clock import VirtualClock
 from robot.config import load
 from robot.sim.body import SimBody
 from robot.sim.rooms import make_room
-from tests.convert.damage import damage_one_scale
 from train.envs.light import GOAL_M, LightSettings, LightTask
 from train.evaluation import evaluate, wilson
 from train.judges import policy_judge
@@ -110,14 +108,3 @@ def test_the_judge_tells_a_good_policy_from_a_damaged_one(run: Path) -> None:
     calibration = judge.calibration()
     assert calibration.shape == (2048, 14) and calibration.dtype == np.float32
     assert calibration.std(axis=0).min() > 0  # every field is exercised
-
-
-def test_conversion_refuses_a_policy_whose_layer_was_damaged(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    export = converting.export
-    monkeypatch.setattr(converting, "export", lambda *args, **kwargs: damage_one_scale(export(*args, **kwargs), 8.0, 1))
-    path = tmp_path / "damaged.tflite"
-    assert cli.main(["convert", str(run), "-o", str(path)]) == 2
-    assert not list(tmp_path.iterdir())
-    assert "refus" in capsys.readouterr().err
