@@ -65,17 +65,17 @@ CASES = (
     Case("light", "light", "easy", 1000, bar=0.93, touching=0.15),
     Case("random", "light", "easy", 1000, most=0.2),
     Case("straight", "light", "easy", 1000, most=0.2),
-    Case("light", "light", "hard", 1000),
-    Case("random", "light", "hard", 1000),
-    Case("straight", "light", "hard", 1000),
-    Case("light", "light", "easy", 1000, bumpers=True),
+    Case("light", "light", "hard", 500),
+    Case("random", "light", "hard", 500),
+    Case("straight", "light", "hard", 500),
+    Case("light", "light", "easy", 300, bumpers=True),
     Case("range", "range", "easy", 1000, bar=0.93, touching=0.0),
     Case("random", "range", "easy", 1000, most=0.2),
     Case("straight", "range", "easy", 1000, most=0.2),
     Case("person", "person", "easy", 300, bar=0.86, touching=0.15),
     Case("random", "person", "easy", 300, most=0.2),
     Case("straight", "person", "easy", 300, most=0.2),
-    Case("person", "person", "easy", 300, bumpers=True),
+    Case("person", "person", "easy", 100, bumpers=True),
 )
 
 
@@ -160,13 +160,20 @@ def load_results(case: Case, fingerprint: str) -> dict[int, Outcome]:
     return {outcome.seed: outcome for outcome in outcomes}
 
 
-def code_fingerprint() -> str:
-    """A hash of the code and the model that decide: results of other code are not mixed in."""
+def code_fingerprint(case: Case) -> str:
+    """A hash of the code, the robot and the model that decide a case: results of other code are not mixed in."""
+    sees = case.task == "person"
+    policies = ["memory", "steering", "baselines", "light", "range", "scan", *(["person", "sighting"] if sees else [])]
+    drawn = ("camera", "decor", "figure", "furniture", "order", "solids", "textures")
+    paths = [ROOT / "edge" / "policies" / f"{name}.py" for name in policies]
+    paths += [ROOT / "edge" / name for name in ("guard.py", "limits.py")]
+    paths += [ROOT / "robot" / name for name in ("kinematics.py", "example.toml", "pinhole.py")]
+    paths += [path for path in (ROOT / "robot" / "sim").glob("*.py") if sees or path.stem not in drawn]
+    if sees:
+        paths += [*(ROOT / "edge" / "perception").glob("*.py"), ROOT / "edge" / "models" / "person.tflite"]
     digest = hashlib.sha256()
-    for folder in ("robot", "edge"):
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.suffix in (".py", ".toml", ".tflite"):
-                digest.update(path.read_bytes())
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -174,7 +181,7 @@ def run_case(case: Case, seeds: Sequence[int], processes: int, fresh: bool) -> l
     """Run the rooms that have no result yet, two at a time, with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    fingerprint = code_fingerprint()
+    fingerprint = code_fingerprint(case)
     done = {} if fresh else load_results(case, fingerprint)
     path = results_path(case)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -195,11 +202,27 @@ def run_case(case: Case, seeds: Sequence[int], processes: int, fresh: bool) -> l
 
 
 def _outcomes(case: Case, seeds: Sequence[int], processes: int) -> Iterator[Outcome]:
+    if case.policy in ("random", "straight"):
+        yield from _baseline(case, seeds)
+        return
     if processes == 1:
         yield from (run_room(case, seed) for seed in seeds)
         return
     with multiprocessing.get_context("spawn").Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.imap_unordered(functools.partial(run_room, case), seeds, chunksize=2)
+
+
+def _baseline(case: Case, seeds: Sequence[int]) -> Iterator[Outcome]:
+    """All rooms in one batched world, a hundred at a time; see `benchmarks/baselines.py`."""
+    import baselines
+
+    for first in range(0, len(seeds), 100):
+        some, began = seeds[first : first + 100], time.perf_counter()
+        limit = LIMIT_S[case.task]
+        verdicts = baselines.run(_config(case.bumpers), case.policy, case.task, case.level, some, limit)
+        wall = (time.perf_counter() - began) / len(some)
+        for seed, verdict in zip(some, verdicts, strict=True):
+            yield Outcome(seed, verdict.success, verdict.measure, verdict.contact_speed, limit, wall)
 
 
 # -- the table
@@ -248,7 +271,8 @@ PAGE = """\
 Written by `python benchmarks/policies.py` on {date} ({wall:.0f} minutes, {cores} processes). Each room is one run
 of the real runtime (loop at 50 Hz, guard, simulated body, virtual clock; for `person` the shipped detector on
 rendered frames), with room seeds from {first} on; tuning used seeds below 1,000,000 only. A run is judged by the
-world's truth when the policy says that it is done, or when its time is up.
+world's truth when the policy says that it is done, or when its time is up. `random` and `straight` drive in the same
+rooms, all at once: the batched form of the same world under the batched form of the guard's rules.
 
 * `light` ends within 0.5 m of the lamp, inside 30 s.
 * `range` ends with 0.25 +- 0.05 m between the sonar and the object, along the sonar's axis; the object is the one whose

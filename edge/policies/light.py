@@ -63,8 +63,8 @@ class Brightness:
         """The heading that was brightest, and its value, faded."""
         faded = self._value * np.exp(-(now - self._stamp) / self._fade_s)
         # A sensor's lobe is broad: its neighbours vote too, which also steadies against noise.
-        voted = sum(np.roll(faded, shift) for shift in (-2, -1, 0, 1, 2))
-        index = int(np.argmax(voted))
+        ring = np.concatenate([faded[-2:], faded, faded[:2]])
+        index = int(np.argmax(np.convolve(ring, np.ones(5), "valid")))
         return (index + 0.5) / self.BINS * math.tau, float(faded[index])
 
 
@@ -98,6 +98,8 @@ class LightPolicy:
         self._fresh.reset()
         self._light: deque[tuple[float, float]] = deque(maxlen=3)
         self._looking = True
+        self._brighter = 0.0  # reading of the brighter side
+        self._goal = 0.0  # heading to go, in the frame of the steering's whereabouts
         self._done = False
 
     def act(self, observation: Observation) -> Twist:
@@ -109,22 +111,19 @@ class LightPolicy:
             yaw = steering.here.at(senses.light_left.stamp)[2]
             self._seen.add(yaw + self._angle, _illuminance(left), observation.now)
             self._seen.add(yaw - self._angle, _illuminance(right), observation.now)
-        if not self._light:
-            return STILL
-        left, right = (sum(side) / len(self._light) for side in zip(*self._light, strict=True))
-        brighter = max(left, right)
-        if brighter >= self.NEAR:
-            self._done = True
-        if self._done:
+            left, right = (sum(side) / len(self._light) for side in zip(*self._light, strict=True))
+            self._brighter = max(left, right)
+            self._goal = steering.here.yaw + self._bearing(_illuminance(left), _illuminance(right), observation.now)
+            self._done = self._done or self._brighter >= self.NEAR
+        if self._done or not self._light:
             return STILL
         if self._looking:
             if steering.here.turned < math.tau:
                 return Twist(0.0, self.LOOK_RADPS)
             self._looking = False
-        bearing = self._bearing(_illuminance(left), _illuminance(right), observation.now)
-        slow = min(1.0, max(0.0, (brighter - self.BRIGHT) / (self.NEAR - self.BRIGHT)))
+        slow = min(1.0, max(0.0, (self._brighter - self.BRIGHT) / (self.NEAR - self.BRIGHT)))
         speed = self._config.drive.max_v_mps * (1.0 - 0.7 * slow)
-        return steering.towards(bearing, observation.now, speed)
+        return steering.towards(wrap(self._goal - steering.here.yaw), observation.now, speed)
 
     def _bearing(self, left: float, right: float, now: float) -> float:
         """Where the light comes from: by contrast, or by memory where it was much brighter elsewhere."""

@@ -9,6 +9,7 @@ histogram grid of Borenstein and Koren, "The vector field histogram", 1991, with
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +93,7 @@ class Whereabouts:
 class EchoMemory:
     """Points where echoes came from, in the frame of `Whereabouts`; a ring buffer."""
 
-    SIZE = 512
+    SIZE = 384
     ARC = 5  # points on the arc of one echo
 
     def __init__(self, config: RobotConfig, keep_s: float = 20.0, reach_m: float = 1.5) -> None:
@@ -134,21 +135,30 @@ class EchoMemory:
         self.points[1, at] = pose[1] + radius * math.sin(pose[2] + bearing)
         self._stamps[at] = stamp
 
-    def free(self, pose: tuple[float, float, float], directions: Array, radius: float, now: float) -> Array:
-        """How far (m, at most the reach) a disc of `radius` can go straight on in each direction (rad, body frame)."""
+    def free(
+        self, pose: tuple[float, float, float], directions: Array, radii: Sequence[float], now: float
+    ) -> list[Array]:
+        """How far (m, at most the reach) discs of `radii` can go straight on in each direction (rad, body frame)."""
         fresh = self._stamps > now - self._keep_s
-        free = np.full(directions.shape, self._reach_m)
-        if not fresh.any():
-            return free
         dx, dy = self.points[0, fresh] - pose[0], self.points[1, fresh] - pose[1]
+        beside = dx * dx + dy * dy < (self._reach_m + max(radii)) ** 2
+        if not beside.any():
+            return [np.full(directions.shape, self._reach_m) for _ in radii]
+        dx, dy = dx[beside], dy[beside]
         angle = directions[:, None] + pose[2]
         cos, sin = np.cos(angle), np.sin(angle)
         along = dx * cos + dy * sin
         across = dy * cos - dx * sin
-        # A point that is already nearer than the radius blocks only the ways that come still nearer.
-        reach = np.maximum(radius * radius - across * across, 0.0)
-        hit = np.where((reach > 0) & (along > 0), np.maximum(along - np.sqrt(reach), 0.0), self._reach_m)
-        return np.minimum(free, hit.min(axis=1))
+        across *= across
+        found = []
+        for radius in radii:
+            reach = radius * radius - across
+            hit = np.flatnonzero((reach > 0) & (along > 0))
+            # A point that is already nearer than the radius blocks only the ways that come still nearer.
+            free = np.full(along.shape, self._reach_m)
+            free.flat[hit] = np.maximum(along.flat[hit] - np.sqrt(reach.flat[hit]), 0.0)
+            found.append(np.minimum(free.min(axis=1), self._reach_m))
+        return found
 
 
 class Fresh:

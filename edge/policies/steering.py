@@ -20,7 +20,7 @@ from robot.types import Twist
 class Steering:
     """Where the robot is, what it has met, and the command that leads on. Shared by the policies."""
 
-    DIRECTIONS = np.linspace(-math.pi, math.pi, 73)
+    DIRECTIONS = np.linspace(-math.pi, math.pi, 61)
     CLEARANCE = 0.05  # m beside the body that a way must have
     COMFORT = 0.12  # m beside the body that a way should have: echoes and dead reckoning are not exact
     NEED = 0.6  # m of free way ahead that a direction is asked for
@@ -89,9 +89,9 @@ class Steering:
     def _choose(self, bearing: float, now: float, need: float) -> None:
         here = self.here
         pose = (here.x, here.y, here.yaw)
-        free = self.echoes.free(pose, self.DIRECTIONS, self.config.radius_m + self.CLEARANCE, now)
+        body = self.config.radius_m
+        free, wide = self.echoes.free(pose, self.DIRECTIONS, (body + self.CLEARANCE, body + self.COMFORT), now)
         off = np.abs(np.remainder(self.DIRECTIONS - bearing + math.pi, math.tau) - math.pi)
-        wide = self.echoes.free(pose, self.DIRECTIONS, self.config.radius_m + self.COMFORT, now)
         cost = off + 3.0 * np.maximum(0.0, 1.0 - free / need) + 2.0 * (free < 0.1)
         cost += 1.2 * np.maximum(0.0, 1.0 - wide / need)
         if self._heading is not None:
@@ -101,10 +101,10 @@ class Steering:
         best = int(np.argmin(cost))
         self._heading = here.yaw + float(self.DIRECTIONS[best])
         self._chosen_at = now
-        ahead = self.echoes.free(pose, np.array([0.0, self.DIRECTIONS[best]]), self.config.radius_m + 0.02, now)
-        self._free = float(ahead.min()) if abs(self.DIRECTIONS[best]) < 0.5 else float(ahead[0])
-        narrow = self.echoes.free(pose, np.zeros(1), self.config.radius_m + 0.08, now)
-        self._narrow = float(narrow[0]) < 0.1
+        chosen = float(self.DIRECTIONS[best])
+        ahead, beside = self.echoes.free(pose, np.array([0.0, chosen]), (body + 0.02, body + 0.08), now)
+        self._free = float(ahead.min()) if abs(chosen) < 0.5 else float(ahead[0])
+        self._narrow = float(beside[0]) < 0.1
 
     def _is_blocked(self, wanted_v: float, now: float) -> bool:
         """Whether forward has been wanted and refused for a while."""

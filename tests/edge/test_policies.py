@@ -118,19 +118,19 @@ def test_echoes_block_the_way_until_they_are_looked_through():
     still = (0.0, 0.0, 0.0)
     ways = np.array([0.0, math.pi / 2])
     echoes.add(still, 0.5, stamp=1.0)
-    free = echoes.free(still, ways, radius=0.16, now=1.0)
+    (free,) = echoes.free(still, ways, [0.16], now=1.0)
     assert 0.3 < free[0] < 0.58  # the sonar sits 0.08 m ahead, the disc has a radius
     assert free[1] > 1.4
     echoes.add(still, 2.0, stamp=2.0)  # a later echo from farther away: nothing stands there any more
-    assert echoes.free(still, ways, radius=0.16, now=2.0)[0] > 1.4
+    assert echoes.free(still, ways, [0.16], now=2.0)[0][0] > 1.4
 
 
 def test_old_echoes_are_forgotten():
     echoes = EchoMemory(CONFIG, keep_s=5.0)
     still, ahead = (0.0, 0.0, 0.0), np.zeros(1)
     echoes.add(still, 0.5, stamp=0.0)
-    assert echoes.free(still, ahead, 0.16, now=4.9)[0] < 0.6
-    assert echoes.free(still, ahead, 0.16, now=5.1)[0] > 1.4
+    assert echoes.free(still, ahead, [0.16], now=4.9)[0][0] < 0.6
+    assert echoes.free(still, ahead, [0.16], now=5.1)[0][0] > 1.4
 
 
 # -- light
@@ -367,5 +367,5 @@ def test_bumpers_are_remembered():
     senses = replace(observe(echo=3.0).senses, bump_left=Reading(1.0, 0), bump_right=Reading(0.0, 0))
     policy.act(Observation(0.0, senses, None, STOP))
     steering = policy._steering
-    free = steering.echoes.free((0.0, 0.0, 0.0), np.array([0.6, -2.0]), 0.15, 0.0)
+    (free,) = steering.echoes.free((0.0, 0.0, 0.0), np.array([0.6, -2.0]), [0.15], 0.0)
     assert free[0] < 0.1 < free[1]
