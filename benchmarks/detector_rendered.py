@@ -1,7 +1,7 @@
 """The shipped detector of persons in rendered rooms that no training saw, beside a detector by colour threshold.
 
-    python -m benchmarks.detector_rendered                     400 rooms, 1,600 pictures: about three minutes
-    python -m benchmarks.detector_rendered --rooms 50 --model runs/detector-yolo-0/person.tflite
+    python benchmarks/detector_rendered.py              400 rooms, 1,600 pictures: about three minutes
+    python benchmarks/detector_rendered.py --rooms 50 --model runs/detector-yolo-0/model.tflite
 
 The int8 file runs through the runtime's own `Detector`. The colour thresholds are tuned on training rooms.
 """
@@ -9,17 +9,20 @@ The int8 file runs through the runtime's own `Detector`. The colour thresholds a
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from edge.perception.detector import SHIPPED, Detector
-from robot.sim.rooms import EVALUATION_SEEDS
-from train.detector.baseline import tune
-from train.detector.judge import Tally
-from train.detector.scenes import scenes
+from rich.console import Console  # noqa: E402
+from rich.progress import Progress  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from edge.perception.detector import SHIPPED, Detector  # noqa: E402
+from robot.sim.rooms import EVALUATION_SEEDS  # noqa: E402
+from train.detector.baseline import tune  # noqa: E402
+from train.detector.judge import Tally  # noqa: E402
+from train.detector.scenes import scenes  # noqa: E402
 
 TUNING_ROOMS, TUNING_TRIES = 60, 300
 
@@ -38,17 +41,29 @@ def main() -> None:
         tuning = [scene for seed in range(TUNING_ROOMS) for scene in scenes(seed, 3)]
         threshold, tuned = tune(tuning, TUNING_TRIES)
         progress.update(bar, description="look", total=args.rooms)
-        tallies = {"detector, int8": Tally(), "  every visible person asked for": Tally(strict=True), "colour threshold": Tally()}
+        tallies = {
+            "detector, int8": Tally(),
+            "  every visible person asked for": Tally(strict=True),
+            "colour threshold": Tally(),
+        }
         own, strict, colour = tallies.values()
         for seed in range(args.first, args.first + args.rooms):
             for scene in scenes(seed, args.frames):
                 boxes, scores, _ = detector.boxes(scene.image)
-                own.add(boxes, scores, scene)
-                strict.add(boxes, scores, scene)
+                for tally in own:
+                    tally.add(boxes, scores, scene)
                 colour.add(*threshold.find(scene.image), scene)
             progress.advance(bar)
     table = Table(title=f"persons in {args.rooms * args.frames} pictures of {args.rooms} unseen rendered rooms")
-    columns = ("", "AP@0.5", "times the threshold's", "recall at 0.4", "precision at 0.4", "false per picture", "persons")
+    columns = (
+        "",
+        "AP@0.5",
+        "times the threshold's",
+        "recall at 0.4",
+        "precision at 0.4",
+        "false per picture",
+        "persons",
+    )
     for column in columns:
         table.add_column(column, justify="left" if not column else "right")
     least = colour.verdict().ap
@@ -59,7 +74,9 @@ def main() -> None:
             f"{found.precision:.3f}", f"{found.false_per_image:.3f}", str(found.persons),
         )  # fmt: skip
     console.print(table)
-    console.print(f"thresholds tuned on {len(tuning)} pictures of {TUNING_ROOMS} training rooms (AP {tuned:.3f}): {threshold}")
+    console.print(
+        f"thresholds tuned on {len(tuning)} pictures of {TUNING_ROOMS} training rooms (AP {tuned:.3f}): {threshold}"
+    )
 
 
 if __name__ == "__main__":

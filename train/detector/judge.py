@@ -22,6 +22,9 @@ Array = NDArray[np.floating]
 Find = Callable[[NDArray[np.uint8]], tuple[Array, Array]]
 """From a frame to boxes (N, 4) x, y, width, height in its pixels, and scores (N,)."""
 
+VISIBLE = 0.5
+"""Persons who are at least half in view must be found: the rule of the main figure."""
+
 LEAST_IOU = 0.5
 JUDGED_ROOMS, JUDGED_FRAMES = 100, 4
 CALIBRATION_ROOMS, CALIBRATION_FRAMES = 64, 4
@@ -43,12 +46,12 @@ class Verdict(NamedTuple):
 class Tally:
     """Collects what a detector finds, scene by scene.
 
-    Persons that do not count (hardly seen, see `Scene`) are neither asked for nor is finding them an error,
-    unless `strict`: then every person with a visible pixel is asked for.
+    Asked for are the persons of whom at least the share `visible` is in view (see `Scene.asked`); to find others is
+    neither right nor wrong.
     """
 
-    def __init__(self, at: float = 0.4, strict: bool = False) -> None:
-        self.at, self.strict = at, strict
+    def __init__(self, at: float = 0.4, visible: float = VISIBLE) -> None:
+        self.at, self.visible = at, visible
         self._found: list[tuple[Array, Array]] = []
         self._truth: list[Array] = []
         self._images = 0
@@ -60,7 +63,8 @@ class Tally:
         limit = np.array([width, height], float)
         low, high = np.clip(boxes[:, :2], 0, limit), np.clip(boxes[:, :2] + boxes[:, 2:], 0, limit)
         boxes = np.concatenate([low, high - low], axis=1)
-        truth, others = scene.boxes[scene.counts | self.strict], scene.boxes[~scene.counts & (not self.strict)]
+        asked = scene.asked(self.visible)
+        truth, others = scene.boxes[asked], scene.boxes[~asked]
         if len(others) and len(boxes):
             forgiven = (iou(boxes[:, None], others[None]) >= LEAST_IOU).any(axis=1) & ~match(
                 boxes, scores, truth, LEAST_IOU
@@ -89,9 +93,9 @@ class Tally:
         )
 
 
-def judge(find: Find, pictures: Iterable[Scene], at: float = 0.4, strict: bool = False) -> Verdict:
+def judge(find: Find, pictures: Iterable[Scene], at: float = 0.4, visible: float = VISIBLE) -> Verdict:
     """What `find` is worth on `pictures`."""
-    tally = Tally(at, strict)
+    tally = Tally(at, visible)
     for scene in pictures:
         tally.add(*find(scene.image), scene)
     return tally.verdict()

@@ -218,4 +218,5 @@ def example_scene(image: NDArray[np.uint8], boxes: NDArray[np.float32], kinds: N
     there = kinds != 0
     size = np.array([image.shape[1], image.shape[0]], float)
     middles, sizes = boxes[there, :2] * size, boxes[there, 2:] * size
-    return Scene(image, np.concatenate([middles - sizes / 2, sizes], axis=1), kinds[there] == 1)
+    # Examples only know who is to be found: as good as fully visible, or not at all.
+    return Scene(image, np.concatenate([middles - sizes / 2, sizes], axis=1), np.where(kinds[there] == 1, 1.0, 0.01))

@@ -1,4 +1,4 @@
-"""The network: a small one-class YOLO with one raw head at stride 16.
+"""The network: a small one-class YOLO with one raw head at stride 8.
 
 Plain ReLU folds into the convolutions and is positively homogeneous, so that the converter may equalise
 channels across layers; 3x3 convolutions are kept narrow by bottlenecks (He et al., "Deep Residual Learning
@@ -13,11 +13,11 @@ import keras
 import numpy as np
 from keras import layers
 
-WIDTH, HEIGHT = 128, 96
+WIDTH, HEIGHT = 160, 128
 SCALE_X_Y = 2.0
 """Centres reach half a cell beyond their cell, so that several cells can claim a person (Scaled-YOLOv4)."""
 
-ANCHORS = ((14.0, 45.0), (23.0, 69.0), (35.0, 96.0), (58.0, 96.0))
+ANCHORS = ((17.0, 60.0), (29.0, 92.0), (44.0, 128.0), (72.0, 128.0))
 """Width and height, in pixels of the input: medians of four clusters of rendered persons, 4.5 m to 0.6 m away."""
 
 
@@ -41,9 +41,13 @@ def build(width: int = WIDTH, height: int = HEIGHT) -> keras.Model:
     x = _convolve(x, 48, 3, 2)
     for _ in range(2):
         x = _bottleneck(x, 24)
-    x = _convolve(x, 112, 3, 2)
-    for _ in range(4):
-        x = _bottleneck(x, 40)
+    y = _convolve(x, 112, 3, 2)
+    for _ in range(3):
+        y = _bottleneck(y, 40)
+    # What the coarse half knows of the whole person joins what the fine half sees of its outline
+    # (Lin et al., "Feature Pyramid Networks for Object Detection", 2017).
+    y = layers.UpSampling2D(2)(_convolve(y, x.shape[-1], active=False))
+    x = _bottleneck(layers.ReLU()(layers.Add()([x, y])), 24)
     # Objectness starts low: nearly all cells are empty (Lin et al., "Focal Loss for Dense Object Detection", 4.1).
     y = layers.Conv2D(
         len(ANCHORS) * 6,

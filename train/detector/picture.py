@@ -11,7 +11,7 @@ import numpy as np
 
 from robot.files import write_atomically
 from train.detector.learn import decoder_of, example_scene
-from train.detector.scenes import Examples
+from train.detector.scenes import TRAINED, Examples
 
 _FOUND, _TRUE, _IGNORED = (255, 90, 40), (60, 220, 90), (140, 140, 140)
 
@@ -52,7 +52,7 @@ def sheet(
         image = examples.images[index]
         scene = example_scene(image, examples.boxes[index], examples.kinds[index])
         tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-        for box, counts in zip(scene.boxes * 2, scene.counts, strict=True):
+        for box, counts in zip(scene.boxes * 2, scene.asked(TRAINED), strict=True):
             _frame(tile, box, _TRUE if counts else _IGNORED, 1)
         found = decoder.decode([head[None]])
         for best in nms(found.boxes, found.scores, found.classes, 0.45):

@@ -21,20 +21,31 @@ from robot.sim.rooms import make_room
 
 MOST = 4  # persons labelled in one picture
 _ROBOT_GAP, _PERSON_GAP = 0.14, 0.3  # m from walls and obstacles
-_LEAST_SEEN = 1 / 3  # a person of whom less is in view, or who is smaller, need not be found
-_LEAST_SIZE = (10, 24)  # pixels of a frame 640 wide
+TRAINED = 1 / 3
+"""Persons of whom at least this share of what the frame holds is in view are learnt."""
+
+_LEAST_SIZE = (10, 24)  # pixels of a frame 640 wide; smaller persons are neither learnt nor asked for
 
 
 @dataclass(frozen=True)
 class Scene:
     """One picture: `image` uint8 RGB; `boxes` (P, 4) x, y, width, height in its pixels.
 
-    `counts` (P,) is False for persons too hidden or too small to be asked for: finding them is neither right nor wrong.
+    A box goes round what is seen of a person. Of what the frame holds of a person, `visible` (P,) is the share that
+    nothing hides.
     """
 
     image: NDArray[np.uint8]
     boxes: NDArray[np.float64]
-    counts: NDArray[np.bool_]
+    visible: NDArray[np.float64]
+
+    def asked(self, visible: float) -> NDArray[np.bool_]:
+        """(P,) who must be found: all with at least that share in view; at 0 everyone of whom a pixel shows."""
+        if visible <= 0:
+            return np.ones(len(self.boxes), bool)
+        least = np.array(_LEAST_SIZE) * self.image.shape[1] / 640
+        asked: NDArray[np.bool_] = (self.visible >= visible) & np.all(self.boxes[:, 2:] >= least, axis=1)
+        return asked
 
 
 def scenes(seed: int, frames: int) -> Iterator[Scene]:
@@ -42,17 +53,14 @@ def scenes(seed: int, frames: int) -> Iterator[Scene]:
     rng = np.random.default_rng([seed, 11])
     task = str(rng.choice(["person", "demo", "light"], p=[0.75, 0.15, 0.1]))
     room = make_room(task, "hard" if rng.random() < 0.5 else "easy", seed)
-    camera_settings = _example_camera()
-    camera = Camera(camera_settings, room)
+    camera = Camera(_example_camera(), room)
     shapes = rectangles(room.obstacles)
     for step in range(frames):
         pose, persons = _staging(rng, room, shapes)
         image = camera.render(pose, persons, step)
         boxes = np.array(camera.person_boxes(pose, persons)).reshape(-1, 5)
         boxes = boxes[boxes[:, 4] > 0]
-        least = np.array(_LEAST_SIZE) * image.shape[1] / 640
-        counts = (boxes[:, 4] >= _LEAST_SEEN) & (boxes[:, 2:4] >= least).all(axis=1)
-        yield Scene(image, boxes[:, :4], counts)
+        yield Scene(image, boxes[:, :4], boxes[:, 4])
 
 
 def _example_camera() -> config.Camera:
@@ -131,7 +139,7 @@ def room_examples(seed: int, frames: int, width: int, height: int) -> Examples:
             wide,
             tall,
         ]
-        kinds[number, :some] = np.where(scene.counts, 1, -1)
+        kinds[number, :some] = np.where(scene.asked(TRAINED), 1, -1)
     return Examples(images, boxes, kinds)
 
 

@@ -12,9 +12,9 @@ from train.detector.scenes import Scene
 NOTHING = np.zeros((0, 4)), np.zeros(0)
 
 
-def scene(*boxes: tuple[float, ...], counts: tuple[bool, ...] | None = None) -> Scene:
+def scene(*boxes: tuple[float, ...], visible: tuple[float, ...] | None = None) -> Scene:
     some = np.array(boxes, float).reshape(-1, 4)
-    return Scene(np.zeros((100, 200, 3), np.uint8), some, np.array(counts or [True] * len(some), bool))
+    return Scene(np.zeros((100, 200, 3), np.uint8), some, np.array(visible or [1.0] * len(some)))
 
 
 def test_finding_everything_is_perfect_and_nothing_is_zero() -> None:
@@ -39,14 +39,14 @@ def test_the_second_find_of_one_person_is_wrong() -> None:
     assert tally.verdict().precision == 0.5
 
 
-def test_hidden_persons_are_forgiven_unless_strict() -> None:
-    picture = scene((10, 10, 20, 50), (100, 5, 30, 80), counts=(True, False))
+def test_hidden_persons_are_forgiven_unless_asked_for() -> None:
+    picture = scene((10, 10, 20, 50), (100, 5, 30, 80), visible=(0.8, 0.4))
     for boxes, loose, strict in (
         (picture.boxes, (1.0, 1.0), (1.0, 1.0)),  # found: no gain, no loss
         (picture.boxes[:1], (1.0, 1.0), (0.5, 1.0)),  # not found: asked for by the strict only
         (np.concatenate([picture.boxes[:1], [[60.0, 5, 30, 80]]]), (1.0, 0.5), (0.5, 0.5)),  # beside it: wrong
     ):
-        for tally, want in ((Tally(), loose), (Tally(strict=True), strict)):
+        for tally, want in ((Tally(), loose), (Tally(visible=1 / 3), strict), (Tally(visible=0.0), strict)):
             tally.add(boxes, np.linspace(0.9, 0.8, len(boxes)), picture)
             verdict = tally.verdict()
             assert (verdict.ap, verdict.precision) == pytest.approx(want)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.detector.scenes import MOST, gather, render, room_examples, scenes
+from train.detector.scenes import MOST, TRAINED, gather, render, room_examples, scenes
 
 
 def test_a_seed_gives_the_same_pictures() -> None:
@@ -21,7 +21,7 @@ def test_labels_lie_within_the_frame_and_some_pictures_are_empty() -> None:
     assert 3 <= empty <= 25
     assert sum(len(scene.boxes) > 1 for scene in pictures) >= 2
     for scene in pictures:
-        assert scene.image.shape == (480, 640, 3) and len(scene.boxes) == len(scene.counts) <= MOST
+        assert scene.image.shape == (480, 640, 3) and len(scene.boxes) == len(scene.visible) <= MOST
         low, high = scene.boxes[:, :2], scene.boxes[:, :2] + scene.boxes[:, 2:]
         assert (low >= 0).all() and (high <= [640, 480]).all() and (scene.boxes[:, 2:] > 0).all()
 
@@ -31,7 +31,7 @@ def test_examples_are_the_scenes_in_the_networks_pixels() -> None:
     assert examples.images.shape == (4, 120, 160, 3) and examples.images.dtype == np.uint8
     for number, scene in enumerate(scenes(5, 4)):
         there = examples.kinds[number] != 0
-        np.testing.assert_array_equal(examples.kinds[number][there] == 1, scene.counts)
+        np.testing.assert_array_equal(examples.kinds[number][there] == 1, scene.asked(TRAINED))
         middle = (scene.boxes[:, :2] + scene.boxes[:, 2:] / 2) / [640, 480]
         np.testing.assert_allclose(examples.boxes[number][there][:, :2], middle, atol=1e-6)
         assert (examples.boxes[number][~there] == 0).all()
