@@ -41,7 +41,7 @@ class History:
         for name, window, new in ended:
             window.extend(new)
             values = new if len(new) > len(window) else list(window)
-            if values and (name != "success" or self.episodes >= self._rosy):
+            if values and self.episodes >= self._rosy:
                 row[name] = float(np.mean(values))
         row |= iteration.losses
         self.rows.append(row)
