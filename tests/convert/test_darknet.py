@@ -73,7 +73,7 @@ def test_unknown_section_names_its_line(files: tuple[Path, Path, Path]) -> None:
     [
         ("filters = 8", "filters = many", "filters=many, expected a number"),
         ("filters = 8", "filters = 8.5", "expected a whole number"),
-        ("stride = 2", "stride = 0", "of at least 1"),
+        ("stride = 2", "stride = 0", "expected a whole number of 1 to 63"),
         ("activation = leaky", "activation = sneaky", "activation=sneaky, expected one of linear, leaky"),
         ("groups = 12", "groups = 5", "groups=5, which does not divide"),
         ("from = -5", "from = -50", "from=-50, expected layers before this one"),
