@@ -34,7 +34,8 @@ def box(x: float, y: float, half: float) -> NDArray[np.float64]:
 def room(*boxes: NDArray[np.float64], height: float = 0.6, decor: int = 5, kind: str = "box") -> Room:
     return Room(
         seed=1, level="easy", size_m=(6.0, 4.0), obstacles=np.array(boxes).reshape(-1, 4, 2),
-        kinds=(kind,) * len(boxes), heights_m=np.full(len(boxes), height), lamp=np.array([5.5, 0.5]), start=np.array([*POSE]), decor=decor,
+        kinds=(kind,) * len(boxes), heights_m=np.full(len(boxes), height), lamp=np.array([5.5, 0.5]),
+        start=np.array([*POSE]), decor=decor,
     )  # fmt: skip
 
 
