@@ -42,6 +42,8 @@ class PersonPolicy:
     LOOK_RADPS = 0.9
     SCORE = 0.4
     SPEED_MPS = 0.3
+    LOOKS, OFTEN = 8, 0.6  # at the end it looks so many times, and must see the person in this share
+    REFUSE_M = 0.5
     STOP_M = 0.08  # it stops so far beyond the distance, to face them and measure again
     WITHIN_M = 0.18  # and is content with an error of this
 
@@ -69,7 +71,8 @@ class PersonPolicy:
         self._seen_stamp = -math.inf
         self._place: Place | None = None  # of the person, in the frame of the whereabouts
         self._seen_at = -math.inf
-        self._hits = 0
+        self._hits = self._results = 0  # of the detector, since the phase began: with and without the person
+        self._refused: list[tuple[float, float]] = []  # where something was that does not look like a person from near
         self._below = 0  # how many times on end the person was seen to go on below the frame
         self._candidates = Candidates()
         self._looks: list[tuple[float, float]] = []  # where it has looked about in vain
@@ -100,7 +103,7 @@ class PersonPolicy:
         self.phase, self._since = phase, now
         self._turned_from = self._steering.here.turned
         self._driven_from = self._steering.here.driven
-        self._hits = 0
+        self._hits = self._results = 0
         if phase is Phase.LOOK:
             self._free.clear()
             self._candidates.clear()
@@ -121,6 +124,7 @@ class PersonPolicy:
             for sight in sights:
                 self._candidates.add(eye, sight)
             return
+        self._results += 1
         sights = [sight for sight in sights if is_same(sight, *self._place.seen_from(eye))]
         if not sights:
             return
@@ -138,12 +142,13 @@ class PersonPolicy:
         here = (steering.here.x, steering.here.y, steering.here.yaw)
         distance, bearing = self._place.seen_from(here)
         heard = steering.range + self._config.range.x_m + BODY_M
-        if abs(bearing) > 0.2 or heard > 1.7:
+        if abs(bearing) > 0.15 or heard > 2.6 or now - self._seen_at > 0.5:
             return
-        # Where nothing hides the legs, what is heard ahead is the person.
-        if self._below >= 3 and now - self._seen_at < 0.4 and -0.5 < heard - distance < 0.3:
+        if heard > distance:  # a person within the cone is heard: they cannot be nearer than the nearest echo
+            self._place.update(here, heard, 0.08, None)
+        elif self._below >= 3 and heard - distance > -0.5:  # nothing hides the legs: what is heard is the person
             self._place.update(here, heard, 0.1, None)
-        elif abs(heard - distance) < 0.15:
+        elif heard - distance > -0.15:
             self._place.update(here, heard, 0.2, None)
 
     def _person(self) -> tuple[float, float]:
@@ -162,7 +167,7 @@ class PersonPolicy:
 
     def _next(self, now: float, hits: int) -> Twist:
         """Check the likeliest candidate; without one, go elsewhere."""
-        self._place = self._candidates.take(hits)
+        self._place = self._take(hits)
         if self._place is not None:
             self._enter(Phase.CHECK, now)
         else:
@@ -170,6 +175,13 @@ class PersonPolicy:
             self._choose_goal()
             self._enter(Phase.ROAM, now)
         return STILL
+
+    def _take(self, hits: int) -> Place | None:
+        """The likeliest candidate that was not refused before."""
+        while (place := self._candidates.take(hits)) is not None:
+            if all(math.hypot(place.x - x, place.y - y) > self.REFUSE_M for x, y in self._refused):
+                return place
+        return None
 
     def _check(self, now: float) -> Twist:
         if self._hits >= 3:
@@ -203,7 +215,7 @@ class PersonPolicy:
 
     def _roam(self, now: float) -> Twist:
         here = self._steering.here
-        self._place = self._candidates.take(hits=4)
+        self._place = self._take(hits=4)
         if self._place is not None:
             self._enter(Phase.CHECK, now)
             return STILL
@@ -252,8 +264,12 @@ class PersonPolicy:
         error = distance - self.DISTANCE_M
         if abs(bearing) > 0.1:
             return self._face(1.0)
-        if now - self._since < 0.8 or self._hits < 3:
+        if self._results < self.LOOKS:
             return STILL
+        if self._hits < self.OFTEN * self._results:
+            self._refused.append((self._place.x, self._place.y))
+            self._place = None
+            return self._next(now, hits=2)
         if error > self.WITHIN_M:
             self._enter(Phase.APPROACH, now)
         elif error < -self.WITHIN_M:
