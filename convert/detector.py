@@ -20,9 +20,9 @@ from edge.manifest import DarknetDecode, ImageInput, Manifest
 
 COMPARED = 32  # images on which outputs are compared
 BATCH = 8
-NMS_INT8 = 0.5
+NMS_INT8 = 0.47
 """Suppression for int8 models: boxes move by rounding, and two neighbours that overlap by just less than Darknet's 0.45
-would lose one of them at random."""
+would lose one of them at random. More (0.5) costs 1.5 points of AP in doubled boxes."""
 AGAIN = {"none": 0.01, "float16": 0.05, "dynamic": 0.15, "int8": 0.2}  # share of detections that may get lost
 
 
