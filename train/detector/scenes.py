@@ -6,6 +6,7 @@ Everything follows from a room's seed; seeds below `EVALUATION_SEEDS` are for tr
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -143,6 +144,11 @@ def room_examples(seed: int, frames: int, width: int, height: int) -> Examples:
     return Examples(images, boxes, kinds)
 
 
+def _leave_interrupts() -> None:
+    """Ctrl-C is the parent's to deal with: it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _job(arguments: tuple[int, int, int, int]) -> Examples:
     cv2.setNumThreads(1)
     return room_examples(*arguments)
@@ -155,7 +161,7 @@ def render(seeds: Sequence[int], frames: int, width: int, height: int, workers: 
         yield from map(_job, jobs)
         return
     # Spawned, not forked: TensorFlow's threads do not survive a fork.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts) as pool:
         yield from pool.imap(_job, jobs, chunksize=4)
 
 

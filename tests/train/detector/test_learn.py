@@ -72,14 +72,14 @@ def test_every_person_has_a_cell_and_the_answer_is_read_as_the_runtime_reads_it(
 
 def test_jitter_moves_boxes_with_the_picture() -> None:
     images = np.zeros((16, HEIGHT, WIDTH, 3), np.uint8)
-    images[:, 24:72, 20:40] = 250
+    images[:, HEIGHT // 4 : 3 * HEIGHT // 4, 20:40] = 250
     boxes = np.zeros((16, 4, 4), np.float32)
-    boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 48 / HEIGHT)
+    boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 0.5)
     kinds = np.zeros((16, 4), np.int8)
     kinds[:, 0] = 1
     pictures, moved, counts, light = jitter(np.random.default_rng(1), images, boxes, kinds)
     assert 0 < (moved[:, 0, 0] > 0.5).sum() < 16 and (moved[:, 0, 3] > 0.6).any()
-    assert (moved[:, 1:] == 0).all() and (counts[:, 1:] == 0).all() and images[0, 40, 30, 0] == 250
+    assert (moved[:, 1:] == 0).all() and (counts[:, 1:] == 0).all() and images[0, 50, 30, 0] == 250
     shown = lit(tf.constant(pictures), tf.constant(light)).numpy()
     assert shown.min() >= 0 and shown.max() <= 1 and shown.std(axis=0).max() > 0.05
     for picture, (x, y, width, height), count in zip(shown, moved[:, 0], counts[:, 0], strict=True):
