@@ -15,7 +15,7 @@ from edge.commands.arguments import Parser, whole
 if TYPE_CHECKING:
     from train.demo import Result
 
-SEED = 0
+SEED = 11
 """The default: any seed will do, some rooms and some policies are harder than others (docs/demo.md)."""
 
 EXAMPLES = """\
