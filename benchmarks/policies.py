@@ -297,6 +297,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the rooms (default %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    parser.add_argument("--table", action="store_true", help="run nothing; write the table of what has been run so far")
     args = parser.parse_args(argv)
 
     cases = [
@@ -306,17 +307,23 @@ def main(argv: list[str] | None = None) -> int:
     ]
     if not cases:
         parser.error(f"no row has policy {args.policy!r}, task {args.task!r} and level {args.level!r}")
-    whole = len(cases) == len(CASES) and args.rooms is None and args.first_seed == FIRST_SEED
+    whole = args.table or (len(cases) == len(CASES) and args.rooms is None and args.first_seed == FIRST_SEED)
     lines, reached, wall = [], True, 0.0
     for case in cases:
         count = min(case.rooms, args.rooms or case.rooms)
         seeds = range(args.first_seed, args.first_seed + count)
-        outcomes = run_case(case, seeds, args.processes, args.fresh)
+        if args.table:
+            known = load_results(case, code_fingerprint(case))
+            outcomes = [known[seed] for seed in seeds if seed in known]
+            if not outcomes:
+                continue
+        else:
+            outcomes = run_case(case, seeds, args.processes, args.fresh)
         wall += sum(outcome.wall_s for outcome in outcomes) / args.processes
         line, ok = row(case, outcomes)
         lines.append(line)
         reached &= ok
-        for outcome in (o for o in outcomes if not o.success and case.policy == case.task):
+        for outcome in (o for o in outcomes if not o.success and case.policy == case.task and not args.table):
             print(f"  failed: seed {outcome.seed}, {outcome.measure:.2f} m, contact {outcome.contact_speed:.2f} m/s")
     table = "\n".join([HEAD, *lines])
     print(table)

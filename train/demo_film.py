@@ -128,9 +128,10 @@ def poster(drive: Drive, config: RobotConfig, path: Path) -> None:
         so_far.setdefault(one.task, []).append(one.pose[:2])
         for found in drive.seen.get(one.stamp, ()):
             x, y, w, h = found.box
-            inside = x > 40 and x + w < 600 and y > 20 and y + h < 460
-            if one.task == "person" and found.label == "person" and inside and found.score * h > worth:
-                worth = found.score * h
+            whole = x > 40 and x + w < 600 and y > 20 and y + h < 460
+            value = found.score * h * (10.0 if whole else 1.0)
+            if one.task == "person" and found.label == "person" and value > worth:
+                worth = value
                 best = one, {task: list(points) for task, points in so_far.items()}
     image = film.compose(*best)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,8 +15,8 @@ from edge.commands.arguments import Parser, whole
 if TYPE_CHECKING:
     from train.demo import Result
 
-SEED = 11
-"""The default: any seed will do, some rooms and some policies are harder than others (docs/demo.md)."""
+SEED = 3
+"""The default; of the first sixteen seeds' rooms the robot reaches all three goals in about thirteen."""
 
 EXAMPLES = """\
 examples:
