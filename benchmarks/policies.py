@@ -280,7 +280,8 @@ rooms, all at once: the batched form of the same world under the batched form of
 * `person` ends with 1.2 +- 0.3 m between the robot's middle and a standing person's, who is within 30 degrees of
   straight ahead; inside {person_s:.0f} s.
 
-"lower bound" is that of the 95 % Wilson interval. "mean time" counts a failure as the whole time limit. "contact" is
+Rows with a smaller n than `CASES` plans were written before all their rooms had been run (`--table`); the same
+command goes on from there. "lower bound" is that of the 95 % Wilson interval. "mean time" counts a failure as the whole time limit. "contact" is
 the share of rooms in which anything was hit faster than 0.05 m/s: one sonar does not see its flanks, bumpers do.
 
 {table}
