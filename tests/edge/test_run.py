@@ -169,7 +169,7 @@ def test_on_the_wall_clock_the_detector_works_in_a_process_of_its_own() -> None:
     found = json.loads(done.stdout)
     assert found["ticks"] + found["missed"] >= 297  # more where a starved machine delays the last one
     assert found["stages"]["perception round trip"]["count"] >= 10
-    assert found["reasons"]["stale_frame"] < 0.5 * found["ticks"]
+    assert found["reasons"].get("stale_frame", 0) < 0.5 * found["ticks"]
 
 
 def test_a_learned_policys_task_is_told_by_itself() -> None:
