@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import multiprocessing
 import os
 import signal
@@ -228,22 +227,16 @@ def _baseline(case: Case, seeds: Sequence[int]) -> Iterator[Outcome]:
 # -- the table
 
 
-def wilson(successes: int, trials: int, z: float = 1.96) -> float:
-    """Lower bound of the 95 % Wilson score interval (Wilson, JASA 1927)."""
-    share, square = successes / trials, z * z
-    middle = share + square / (2 * trials)
-    spread = z * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    return (middle - spread) / (1 + square / trials)
-
-
 def row(case: Case, outcomes: Sequence[Outcome]) -> tuple[str, bool]:
     """One line of the table, and whether its bar is reached."""
+    from train.evaluation import wilson
+
     trials = len(outcomes)
     wins = sum(outcome.success for outcome in outcomes)
     touching = sum(outcome.contact_speed > TOUCH_MPS for outcome in outcomes) / trials
     limit = LIMIT_S[case.task]
     seconds = sum(outcome.seconds if outcome.success else limit for outcome in outcomes) / trials
-    bound = wilson(wins, trials)
+    bound = wilson(wins, trials)[0]
     checks = [
         (case.bar is not None and f"bound >= {case.bar}", case.bar is None or bound >= case.bar),
         (case.most is not None and f"share <= {case.most}", case.most is None or wins / trials <= case.most),
@@ -281,8 +274,9 @@ rooms, all at once: the batched form of the same world under the batched form of
   straight ahead; inside {person_s:.0f} s.
 
 Rows with a smaller n than `CASES` plans were written before all their rooms had been run (`--table`); the same
-command goes on from there. "lower bound" is that of the 95 % Wilson interval. "mean time" counts a failure as the whole time limit. "contact" is
-the share of rooms in which anything was hit faster than 0.05 m/s: one sonar does not see its flanks, bumpers do.
+command goes on from there. "lower bound" is that of the 95 % Wilson interval. "mean time" counts a failure as the whole
+time limit. "contact" is the share of rooms in which anything was hit faster than 0.05 m/s: one sonar does not see its
+flanks, bumpers do.
 
 {table}
 """
