@@ -21,6 +21,7 @@ class Stage:
     count: int
     p50_s: float
     p99_s: float
+    p999_s: float
     max_s: float
 
 
@@ -60,5 +61,7 @@ class Latency:
         return self.largest
 
     def stage(self) -> Stage:
-        """p50, p99 and max so far."""
-        return Stage(self.count, self.percentile(0.5), self.percentile(0.99), self.largest)
+        """p50, p99, p99.9 and max so far."""
+        return Stage(
+            self.count, self.percentile(0.5), self.percentile(0.99), self.percentile(0.999), self.largest
+        )

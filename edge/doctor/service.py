@@ -1,0 +1,88 @@
+"""What stands behind the runtime: motord, the units, the hardware watchdog, and the kernel's favours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from edge.doctor.rows import Examined, Row, failure, note, ok, warning
+from edge.units.render import UNITS, WATCHDOG, motord_json
+
+SYSTEM = "/etc/systemd/system"
+
+
+def motord(examined: Examined) -> Iterator[Row]:
+    """Whether the motors' process answers, and what it says of the wheels."""
+    from robot.errors import RobotError
+    from robot.motor_report import SENTENCES, Flag
+    from robot.motord.client import DEFAULT_SOCKET, MotordPort
+
+    path = os.environ.get("EDGEBOT_MOTORD", DEFAULT_SOCKET)
+    if not examined.machine.exists(path):
+        yield note("motord", f"not running (no {path}): the runtime starts one of its own")
+        return
+    try:
+        with MotordPort.looking(path) as port:
+            report = port.report()
+    except RobotError as error:
+        yield failure("motord", str(error), "sudo systemctl restart edgebot-motord")
+        return
+    words = f"{SENTENCES[report.cause]}; driven: {'yes' if Flag.DRIVEN in report.flags else 'no'}"
+    if report.stopped:
+        yield failure("motord", f"the emergency stop holds: {words}", "edgebot motors acknowledge")
+    else:
+        yield ok("motord", words)
+
+
+def units(examined: Examined) -> Iterator[Row]:
+    """Units installed, in force, and written for this robot.toml."""
+    machine = examined.machine
+    write = f"edgebot units --robot {examined.toml} -o units && sudo install -m 644 units/*.service {SYSTEM}/ && sudo systemctl daemon-reload"
+    missing = [unit for unit in UNITS if not machine.exists(f"{SYSTEM}/{unit}")]
+    if missing:
+        yield warning("units", f"not installed: {', '.join(missing)}; nothing restarts or watches the processes", write)
+        return
+    held = machine.text("/etc/edgebot/motord.json")
+    if held is None or held != motord_json(examined.config).strip():
+        yield failure(
+            "units", "motord's configuration is not that of robot.toml",
+            f"edgebot motors config --robot {examined.toml} | sudo tee /etc/edgebot/motord.json"
+            " && sudo systemctl restart edgebot-motord",
+        )  # fmt: skip
+        return
+    states = {unit: machine.run("systemctl", "is-active", unit) or "unknown" for unit in UNITS}
+    words = ", ".join(f"{unit.removesuffix('.service')} {state}" for unit, state in states.items())
+    if "failed" in states.values():
+        failed = next(unit for unit, state in states.items() if state == "failed")
+        yield failure("units", words, f"sudo systemctl reset-failed {failed} && sudo systemctl restart {failed}")
+    elif machine.run("systemctl", "is-enabled", UNITS[0]) not in ("enabled", None):
+        yield warning("units", f"{words}; not started at boot", f"sudo systemctl enable {' '.join(UNITS)}")
+    else:
+        yield ok("units", words)
+
+
+def hardware_watchdog(examined: Examined) -> Iterator[Row]:
+    """The Pi's own watchdog resets a frozen kernel, where systemd feeds it."""
+    machine = examined.machine
+    state = machine.text("/sys/class/watchdog/watchdog0/state")
+    if state is None:
+        yield warning("hardware watchdog", "there is none (/sys/class/watchdog)", "sudo modprobe bcm2835_wdt")
+    elif state != "active":
+        folder = "/etc/systemd/system.conf.d"
+        yield warning(
+            "hardware watchdog", "nobody feeds it: a frozen kernel stays frozen",
+            f"sudo install -D -m 644 units/{WATCHDOG} {folder}/{WATCHDOG} && sudo systemctl daemon-reexec",
+        )  # fmt: skip
+    else:
+        limit = machine.text("/sys/class/watchdog/watchdog0/timeout")
+        yield ok("hardware watchdog", f"in force{f', {limit} s' if limit else ''}")
+
+
+def realtime(examined: Examined) -> Iterator[Row]:
+    """Priority and locked memory: reported, never required."""
+    from robot.realtime import probe
+
+    granted = probe()
+    words = granted.sentence()
+    hint = "" if granted.priority and granted.locked else "; the units ask for more than this shell has"
+    yield ok("real time", words) if not hint else note("real time", words + hint)

@@ -1,0 +1,1 @@
+"""Units for systemd: the motors' own process, the runtime, and the hardware watchdog."""
