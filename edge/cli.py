@@ -29,12 +29,16 @@ VERBS = (
     Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
     Verb("convert", "train.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
     Verb("detect", "edge.commands.detect:main", "", "find persons and things in photos, videos and cameras"),
+    Verb("replay", "edge.commands.replay:main", "", "a recorded run again, by the same or another policy or detector"),
+    Verb("recording", "edge.commands.recording:main", "", "look into recordings, mend them, export them"),
+    Verb("doctor", "edge.commands.doctor:main", "", "should this machine drive a robot, and what mends it"),
+    Verb("units", "edge.commands.units:main", "", "systemd units: start at boot, restart, watch"),
 )
 
 # Which extra brings a library that the base install leaves out.
 BRINGS = {
     **dict.fromkeys(("tensorflow", "keras", "gymnasium", "tensorboard", "matplotlib", "jinja2"), "workstation"),
-    "imageio_ffmpeg": "workstation",
+    **dict.fromkeys(("imageio_ffmpeg", "pyarrow"), "workstation"),
     "lgpio": "pi",
     "tflite_runtime": "tflite-runtime",
 }

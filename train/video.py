@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,12 @@ def check_path(path: Path) -> None:
         raise UsageError(f"video {path} cannot be written, {path.parent} is no folder to write to; make it first")
 
 
-def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> int:
+def write_video(
+    path: Path, frames: Iterable[NDArray[np.uint8]], fps: float, *, options: Sequence[str] = ()
+) -> int:
     """Write frames (height, width, 3) uint8 RGB, all of the first one's size; returns how many there were.
+
+    `options` are ffmpeg's for what it writes, as ("-g", "2") for a key frame at each second one.
 
     The file is written beside its place and renamed. Raises `UsageError` where ffmpeg fails.
     """
@@ -41,8 +45,9 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> 
             if writer is None:
                 size = (width, height)
                 writer = imageio_ffmpeg.write_frames(
-                    str(temporary), size, fps=fps, macro_block_size=2, ffmpeg_log_level="error"
-                )
+                    str(temporary), size, fps=fps, macro_block_size=2, ffmpeg_log_level="error",
+                    output_params=list(options),
+                )  # fmt: skip
                 writer.send(None)
             writer.send(np.ascontiguousarray(frame[: size[1], : size[0]]))
             count += 1

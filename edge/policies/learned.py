@@ -39,8 +39,10 @@ class LearnedPolicy:
     """
 
     needs_camera = False
+    needs_light = True
 
     def __init__(self, path: str | Path, config: RobotConfig | None = None, threads: int = 1) -> None:
+        self.path = Path(path)
         self._interpreter, self.manifest = open_model(path, "policy", threads)
         observed, actions = _check(path, self.manifest)
         self.name = self.task = self.manifest.name

@@ -1,0 +1,1 @@
+"""Recordings for other programs: tables, videos, data sets to train on."""
