@@ -1,25 +1,29 @@
 """What a recording holds: topics, their schemas, and how an iteration of the loop becomes their messages.
 
-Names and fields are Foxglove's where Foxglove has a schema (docs.foxglove.dev, "Message schemas", JSON
-encoding); readings, commands and the loop's own figures have none there and get schemas of ours. Those keep to
-what Foxglove's reader knows: one plain type a field, no null; what is missing is left out. JSON knows no NaN: a
-number that is not finite is left out too and told in `not_finite`, so that what the guard refused can be read.
+Names and fields are Foxglove's where Foxglove has a schema (docs.foxglove.dev, "Message schemas"); readings,
+commands and the loop's own figures have none there and get schemas of ours. Frames are protobuf (`protobuf.py` says
+why), all else is JSON. Our schemas keep to what Foxglove's reader knows: one plain type a field, no null; what is
+missing is left out. JSON knows no NaN: a number that is not finite is left out too and told in `not_finite`, so that
+what the guard refused can be read.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass
 from math import cos, isfinite, sin
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from edge.recordings import protobuf
 from edge.types import Detection, Detections
-from robot.types import Command, Frame, Reading, Senses, Twist, Wheels
+from robot.types import Command, Frame, Senses, Twist, Wheels
 
+if TYPE_CHECKING:
+    from edge.loop import Tick
+
+FORMATS = ("jpeg", "png")
 JPEG_QUALITY = 85
+PNG_LEVEL = 1  # of 9: twice as fast as the next, and a tenth larger
 LINE_LOOP = 2  # PointsAnnotationType: a closed polygon
 LEVELS = {"debug": 1, "info": 2, "warning": 3, "error": 4, "fatal": 5}  # foxglove.Log
 GREEN = {"r": 0.1, "g": 0.9, "b": 0.2, "a": 1.0}
@@ -62,26 +66,31 @@ _READING = _object("edgebot.Reading", value=_NUMBER, stamp=_NUMBER, not_finite=_
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One channel of a recording."""
+    """One channel of a recording; without a schema in JSON, its messages are `foxglove.CompressedImage` in protobuf."""
 
     name: str
-    schema: dict[str, Any]
+    schema: dict[str, Any] | None
+
+    @property
+    def encoding(self) -> str:
+        """Of its messages."""
+        return "protobuf" if self.schema is None else "json"
 
     @property
     def schema_name(self) -> str:
-        return str(self.schema["title"])
+        return protobuf.SCHEMA_NAME if self.schema is None else str(self.schema["title"])
+
+    @property
+    def schema_encoding(self) -> str:
+        return "protobuf" if self.schema is None else "jsonschema"
+
+    @property
+    def schema_data(self) -> bytes:
+        """The schema as the file holds it."""
+        return protobuf.schema() if self.schema is None else encode(self.schema)
 
 
-CAMERA = Topic(
-    "/camera",
-    _object(
-        "foxglove.CompressedImage",
-        timestamp=_TIME,
-        frame_id=_TEXT,
-        data={"type": "string", "contentEncoding": "base64"},
-        format=_TEXT,
-    ),
-)
+CAMERA = Topic("/camera", None)
 ANNOTATIONS = Topic(
     "/camera/annotations",
     _object(
@@ -150,6 +159,7 @@ DETECTIONS = Topic(
                 box=_list(_NUMBER),
                 bearing=_NUMBER,
                 height=_NUMBER,
+                not_finite=_TEXT,
             )
         ),
     ),
@@ -175,6 +185,10 @@ LOOP = Topic(
         began=_NUMBER,
         acted=_NUMBER,
         lateness=_NUMBER,
+        policy_now=_NUMBER,
+        frame=_NUMBER,
+        detections=_NUMBER,
+        not_finite=_TEXT,
         overruns=_INTEGER,
         dropped=_INTEGER,
     ),
@@ -182,9 +196,12 @@ LOOP = Topic(
 TOPICS = (SENSE, COMMAND, LOOP, CAMERA, ANNOTATIONS, DETECTIONS, POSE, LOG)
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
 def encode(message: dict[str, Any]) -> bytes:
-    """A message as JSON, without blanks."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode()
+    """A message as JSON, without blanks. Raises `ValueError` where a number is not finite."""
+    return _encode(message).encode()
 
 
 def nanoseconds(stamp: float) -> int:
@@ -194,15 +211,32 @@ def nanoseconds(stamp: float) -> int:
 
 def numbers(**found: float | None) -> dict[str, Any]:
     """What is there and finite as it is; what is not finite by name in `not_finite`, as in "v_mps=NaN"."""
-    finite = {name: float(number) for name, number in found.items() if number is not None and isfinite(number)}
-    odd = [f"{name}={_odd(number)}" for name, number in found.items() if number is not None and not isfinite(number)]
-    return finite | {"not_finite": " ".join(odd)} if odd else finite
+    known: dict[str, Any] = {}
+    odd = []
+    for name, number in found.items():
+        if number is None:
+            continue
+        if isfinite(number):
+            known[name] = float(number)
+        else:
+            odd.append(f"{name}={_odd(number)}")
+    if odd:
+        known["not_finite"] = " ".join(odd)
+    return known
 
 
 def senses(found: Senses) -> dict[str, Any]:
     """All readings, each with its stamp; without what the robot does not have."""
-    readings = ((name, getattr(found, name)) for name in SENSES)
-    return {"stamp": found.stamp} | {name: _reading(reading) for name, reading in readings if reading is not None}
+    known: dict[str, Any] = {"stamp": found.stamp}
+    for name in SENSES:
+        reading = getattr(found, name)
+        if reading is not None:
+            value, stamp = reading.value, reading.stamp
+            if value is not None and isfinite(value) and isfinite(stamp):  # as nearly always, fifty times a second
+                known[name] = {"value": float(value), "stamp": float(stamp)}
+            else:
+                known[name] = numbers(value=value, stamp=stamp)
+    return known
 
 
 def command(wanted: Command) -> dict[str, Any]:
@@ -217,15 +251,44 @@ def wheels(found: Wheels) -> dict[str, Any]:
     return {"left": found.left, "right": found.right}
 
 
-def image(frame: Frame) -> dict[str, Any]:
-    """A frame as JPEG."""
+def acts(tick: Tick) -> dict[str, Any]:
+    """What was wanted, what the guard made of it, what the wheels got, and why."""
+    return {
+        "wanted": command(tick.wanted),
+        "command": command(tick.command),
+        "applied": wheels(tick.applied),
+        "reason": str(tick.reason),
+        "message": tick.message,
+    }
+
+
+def loop(tick: Tick, dropped: int) -> dict[str, Any]:
+    """The loop's own figures, and by their stamps what else the policy saw: the frame and the detections."""
+    frame, found = tick.senses.frame, tick.detections
+    seen = numbers(
+        due=tick.due, began=tick.now, acted=tick.acted, lateness=tick.now - tick.due, policy_now=tick.now,
+        frame=None if frame is None else frame.stamp, detections=None if found is None else found.stamp,
+    )  # fmt: skip
+    return {"index": tick.index} | seen | {"overruns": tick.overruns, "dropped": dropped}
+
+
+def picture(frame: Frame, kind: str) -> bytes:
+    """A frame as `foxglove.CompressedImage`; `kind` is one of `FORMATS`.
+
+    Raises:
+        ValueError: it has no shape of a picture.
+    """
     import cv2
 
-    done, data = cv2.imencode(".jpg", frame.image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    image = frame.image
+    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a frame of shape {image.shape} is no RGB picture")
+    options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY) if kind == "jpeg" else (cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL)
+    # OpenCV turns the colours round without the interpreter's lock; a view of numpy's would be copied under it.
+    done, data = cv2.imencode(f".{kind}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
-        raise ValueError(f"a frame of shape {frame.image.shape} cannot be written as JPEG")
-    text = base64.b64encode(np.asarray(data).tobytes()).decode("ascii")
-    return {"timestamp": _time(frame.stamp), "frame_id": "camera", "data": text, "format": "jpeg"}
+        raise ValueError(f"a frame of shape {image.shape} cannot be written as {kind}")
+    return protobuf.image(protobuf.CompressedImage(nanoseconds(frame.stamp), "camera", data.tobytes(), kind))
 
 
 def boxes(found: Detections) -> dict[str, Any]:
@@ -288,13 +351,10 @@ def _time(stamp: float) -> dict[str, int]:
     return {"sec": seconds, "nsec": rest}
 
 
-def _reading(reading: Reading) -> dict[str, Any]:
-    return numbers(value=reading.value, stamp=reading.stamp)
-
-
 def _detection(item: Detection) -> dict[str, Any]:
-    found = {"label": item.label, "score": item.score, "box": list(item.box)}
-    return found | numbers(bearing=item.bearing, height=item.height)
+    return {"label": item.label, "box": list(item.box)} | numbers(
+        score=item.score, bearing=item.bearing, height=item.height
+    )
 
 
 def _odd(number: float) -> str:

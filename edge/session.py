@@ -19,7 +19,8 @@ from edge.goal import TASKS, Goal
 from edge.guard import Guard
 from edge.loop import Loop, Tick
 from edge.perception.runner import Perception, make_perception
-from edge.recording import Recorder
+from edge.recordings.recorder import Recorder
+from edge.recordings.rotation import Rotation
 from edge.summary import Summary
 from edge.types import Policy
 from robot.clock import VirtualClock, WallClock
@@ -45,8 +46,10 @@ class Settings:
     camera: bool = False  # open camera and perception though the policy needs neither
     detector: str | Path | None = None  # None: the shipped detector of persons
     score: float = 0.4
-    record: Path | None = None
+    record: Path | None = None  # a file, or with `rotation` a folder of files
     overwrite: bool = False
+    record_frames: str = "jpeg"  # or "png"
+    rotation: Rotation | None = None
     faults: tuple[Fault, ...] = ()  # what goes wrong with a simulated body
     attachments: dict[str, bytes] = field(default_factory=dict)  # more files to keep in the recording
 
@@ -125,6 +128,8 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
                 pose=None if world is None else lambda: tuple(world.pose[:, 0].tolist()),
                 wait=isinstance(clock, VirtualClock),
                 overwrite=settings.overwrite,
+                frames=settings.record_frames,
+                rotation=settings.rotation,
             )
         guard = Guard(config, needs_camera=policy.needs_camera)
         loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder)

@@ -16,7 +16,7 @@ from edge.guard import Guard
 from edge.loop import Loop, Tick
 from edge.perception.runner import make_perception
 from edge.policies import make
-from edge.recording import Recorder
+from edge.recordings.recorder import Recorder
 from edge.summary import Summary
 from edge.types import Detection, Policy
 from robot.clock import VirtualClock

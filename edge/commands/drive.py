@@ -8,7 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.commands import recording_arguments
 from edge.commands.arguments import Parser, number, whole
+from edge.commands.recording_arguments import wanted
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     if not args.sim and args.robot is None:
         raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
+    recording = wanted(args)
     from edge.commands.run import CODES, exit_code, report
     from edge.controls import Gamepad, HoldToDrive, Keyboard, raw_terminal
     from edge.session import Settings, open_session
@@ -49,8 +52,8 @@ def main(argv: list[str]) -> int:
 
         room = make_room(args.task, args.level, args.seed)
     settings = Settings(
-        room=room, seed=args.seed, task="", realtime=True, camera=args.camera, record=args.record,
-        overwrite=args.overwrite,
+        room=room, seed=args.seed, task="", realtime=True, camera=args.camera, record=recording.path,
+        overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
     )  # fmt: skip
     sys.setswitchinterval(0.0005)
     controls: list[Controls] = []
@@ -90,8 +93,7 @@ def _parser() -> Parser:
     parser.add_argument("--task", choices=("light", "range", "person", "demo"), default="light", help="kind of room")
     parser.add_argument("--level", choices=("easy", "hard"), default="easy", help="of the room")
     parser.add_argument("--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: no end)")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write everything into an MCAP file")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing recording")
+    recording_arguments.add(parser)
     parser.add_argument("--camera", action="store_true", help="look and record with the camera too")
     return parser
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from edge.commands import recording_arguments
 from edge.commands.arguments import Parser, number, whole
+from edge.commands.recording_arguments import wanted
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ examples:
   edgebot run --sim --policy light --seed 7               a simulated robot seeks the lamp in room 7
   edgebot run --sim --policy person --realtime            at the speed of life, perception in its own process
   edgebot run --sim --policy runs/light/model.tflite --record run.mcap
+  edgebot run --robot robot.toml --policy person --record recordings --keep-mb 2000
   edgebot run --sim --policy light --fault range:nan:3:6  the sonar says NaN from second 3 to 6
   edgebot run --robot robot.toml --policy range           on a real robot, until Ctrl-C
 
@@ -43,6 +46,7 @@ def main(argv: list[str]) -> int:
         raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
     if args.robot is not None and not args.sim and (args.realtime or args.task or args.level or args.fault):
         raise UsageError("--realtime, --task, --level and --fault are for simulated runs; add --sim, or leave them out")
+    recording = wanted(args)
     from edge.policies import make
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
@@ -58,7 +62,8 @@ def main(argv: list[str]) -> int:
         room = make_room(task, args.level or "easy", args.seed)
     settings = Settings(
         room=room, seed=args.seed, task=task_of(policy, task), realtime=args.realtime, rate_hz=args.rate,
-        camera=args.camera, detector=args.detector, score=args.score, record=args.record, overwrite=args.overwrite,
+        camera=args.camera, detector=args.detector, score=args.score, record=recording.path,
+        overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
         faults=tuple(args.fault),
     )  # fmt: skip
     duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim else None
@@ -124,8 +129,7 @@ def _parser() -> Parser:
         "--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: 60 with --sim)"
     )
     parser.add_argument("--realtime", action="store_true", help="simulate on the wall clock instead of at full speed")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write everything into an MCAP file")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing recording")
+    recording_arguments.add(parser)
     parser.add_argument("--task", choices=("light", "range", "person", "demo"), help="kind of room (default: policy's)")
     parser.add_argument("--level", choices=("easy", "hard"), help="of the room (default easy)")
     parser.add_argument(
@@ -201,13 +205,14 @@ def as_json(summary: Summary, verdict: Verdict | None, session: Session) -> dict
         "seed": settings.seed,
         "room": None if room is None else {"task": room.task, "level": room.level, "seed": room.seed},
         "goal": goal,
-        "recording": None if recorder is None else {"path": str(recorder.path), "dropped": recorder.dropped},
+        "recording": None if recorder is None else recorder.as_dict(),
     }
 
 
 def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
     """The summary as tables on stderr."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from edge.guard import SENTENCES, Reason
@@ -235,8 +240,7 @@ def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
     if summary.overruns:
         table.add_row("overruns", f"{summary.overruns} iterations took too long, {summary.missed} were left out")
     if session.recorder is not None:
-        dropped = f", {session.recorder.dropped} items dropped" if session.recorder.dropped else ""
-        table.add_row("recording", f"{session.recorder.path}{dropped}")
+        table.add_row("recording", escape(session.recorder.sentence()))
     console.print(table)
     costs = Table(title="milliseconds", title_justify="left", box=None)
     for name in ("stage", "p50", "p99", "max"):
