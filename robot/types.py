@@ -71,6 +71,7 @@ class Senses:
     bump_right: Reading | None = None
     tilt: Reading | None = None  # rad from upright
     battery: Reading | None = None  # volt
+    under_voltage: Reading | None = None  # 1.0 the computer's own supply is too low, 0.0 it is not
     emergency_stop: Reading | None = None  # 1.0 pressed (or its wire broken), 0.0 released
 
 
@@ -92,8 +93,14 @@ class Body(Protocol):
     def sense(self) -> Senses:
         """The newest sample of every sense. Never blocks."""
 
-    def drive(self, command: Command) -> Wheels:
+    def drive(self, command: Command, since: float | None = None) -> Wheels:
         """Send a command to the wheels and return the duties that were really applied.
+
+        Args:
+            command: what the wheels shall do, for `drive.command_timeout_s` at most.
+            since: when that time began (the clock's seconds), now where it is not given. A loop gives the time of
+                the senses behind the command, so that one held up on its way, as in a process that was suspended,
+                has expired when it arrives: the wheels are then at zero, and zero is returned.
 
         Raises:
             ValueError: the command is not finite; the wheels are at zero before it is raised.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -10,11 +11,13 @@ from robot.config import RobotConfig
 from robot.errors import RobotError
 from robot.kinematics import saturate, wheels_from_twist
 from robot.motor_port import InProcessPort, MotorPort
+from robot.motor_report import Report
 from robot.pi import gpio
 from robot.pi.camera import open_camera
 from robot.pi.hbridge import HBridge
 from robot.pi.light import open_light
 from robot.pi.pace import Pace, VirtualPace, WallPace
+from robot.pi.power import Supply
 from robot.pi.sampler import Sampler
 from robot.pi.sonar import HcSr04
 from robot.pi.switches import Switch
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from gpiozero.pins import Factory
 
     from robot.pi.frames import FrameSource
+
+
+SUPPLY_HZ = 5.0
+"""Of reading the supply's alarm: a file of the kernel, which asks the firmware every two seconds itself."""
 
 
 class _Part(Protocol):
@@ -42,6 +49,8 @@ class PiBody:
         camera: False leaves a configured camera closed.
         factory: gpiozero pins to use; None opens those of this machine.
         frames: a source of frames to use and to close; None opens the configured camera.
+        motors: opens the way to the motors and to the emergency stop's input; None takes both into this process (for
+            virtual pins: on a robot they have a process of their own, see `robot.open`).
 
     Raises:
         RobotError: a library, a pin or the camera is missing. Whatever was opened before is closed, wheels first.
@@ -55,11 +64,13 @@ class PiBody:
         camera: bool = True,
         factory: Factory | None = None,
         frames: FrameSource | None = None,
+        motors: Callable[[], MotorPort] | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self._frames = frames
         self._port: MotorPort | None = None
+        self._remote = motors is not None
         self._samplers: list[Sampler[Any]] = []
         self._parts: list[_Part] = []
         self._stop_switch: Switch | None = None
@@ -70,7 +81,10 @@ class PiBody:
         try:
             factory = gpio.open_factory() if factory is None else factory
             drive = config.drive
-            self._port = InProcessPort(HBridge(drive, factory), clock, drive.command_timeout_s)
+            if motors is None:
+                self._port = InProcessPort(HBridge(drive, factory), clock, drive.command_timeout_s)
+            else:
+                self._port = motors()
             self._open_senses(factory, pace)
             if self._frames is None and camera and config.camera is not None:
                 self._frames = open_camera(config.camera, clock)
@@ -81,7 +95,7 @@ class PiBody:
     def _open_senses(self, factory: Factory, pace: Pace) -> None:
         config, clock = self.config, self.clock
         stop, bumpers = config.emergency_stop, config.bumpers
-        if stop is not None:
+        if stop is not None and not self._remote:
             self._stop_switch = self._keep(Switch(factory, stop.pin, "emergency_stop.pin", normally_closed=True))
         if bumpers is not None:
             self._left_bumper = self._keep(Switch(factory, bumpers.left_pin, "bumpers.left_pin", normally_closed=False))
@@ -109,6 +123,13 @@ class PiBody:
         self._samplers.append(self._range)
         self._light = Sampler("light", take_light, no_light, config.light.rate_hz, clock)
         self._samplers.append(self._light)
+        supply = Supply()
+        self._supply: Sampler[Reading] | None = None
+        if supply.path is not None:  # a Raspberry Pi
+            self._supply = Sampler(
+                "supply", lambda stamp: Reading(supply.read(), stamp), no_range, SUPPLY_HZ, clock
+            )
+            self._samplers.append(self._supply)
 
     def sense(self) -> Senses:
         """The newest sample of every sense. Never blocks. Raises `RobotError` after `close`."""
@@ -116,7 +137,7 @@ class PiBody:
             raise RobotError("the robot is closed; open it again to sense")
         now = self.clock.now()
         left, right = self._light.newest
-        stop, bump_left, bump_right = self._stop_switch, self._left_bumper, self._right_bumper
+        bump_left, bump_right = self._left_bumper, self._right_bumper
         return Senses(
             stamp=now,
             light_left=left,
@@ -125,14 +146,30 @@ class PiBody:
             frame=self._frames.newest() if self._frames is not None else None,
             bump_left=bump_left.read(now) if bump_left is not None else None,
             bump_right=bump_right.read(now) if bump_right is not None else None,
-            emergency_stop=stop.read(now) if stop is not None else None,
+            emergency_stop=self._emergency_stop(now),
+            under_voltage=self._supply.newest if self._supply is not None else None,
         )
 
-    def drive(self, command: Command) -> Wheels:
-        """Send a command to the wheels for at most `drive.command_timeout_s`; returns the duties applied.
+    def _emergency_stop(self, now: float) -> Reading | None:
+        """What the motors' process says, with its stamp; or the switch itself."""
+        if self._remote and self._port is not None:
+            report = self._port.report()
+            fitted = self.config.emergency_stop is not None or report.stopped
+            return Reading(1.0 if report.stopped else 0.0, report.stamp) if fitted else None
+        return self._stop_switch.read(now) if self._stop_switch is not None else None
+
+    def motors(self) -> Report:
+        """What is applied to the wheels, why, and how old it is. Raises `RobotError` after `close`."""
+        if self._closed or self._port is None:
+            raise RobotError("the robot is closed; open it again")
+        return self._port.report()
+
+    def drive(self, command: Command, since: float | None = None) -> Wheels:
+        """Send a command to the wheels until `drive.command_timeout_s` after `since`; returns the duties applied.
 
         Raises:
             ValueError: the command is not finite, or no command; the wheels are at zero.
+            MotorsLost: the motors' process does not answer; it stops the wheels.
             RobotError: the body is closed.
         """
         if self._closed or self._port is None:
@@ -141,7 +178,7 @@ class PiBody:
         wheels: Any = command
         with suppress(TypeError, AttributeError):  # no command at all: the port stops, then says so
             wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
-        return self._port.apply(wheels, self.clock.now() + drive.command_timeout_s)
+        return self._port.apply(wheels, (self.clock.now() if since is None else since) + drive.command_timeout_s)
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""

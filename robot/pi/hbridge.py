@@ -9,14 +9,42 @@ from __future__ import annotations
 
 import atexit
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from robot.config import Drive, Motor
 from robot.pi import gpio
 from robot.types import Wheels
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
+
+
+class Motor(Protocol):
+    """The pins of one wheel's motor (BCM numbers)."""
+
+    @property
+    def forward_pin(self) -> int: ...
+
+    @property
+    def backward_pin(self) -> int: ...
+
+    @property
+    def enable_pin(self) -> int | None: ...
+
+
+class Wiring(Protocol):
+    """What the bridge has to know: `robot.config.Drive` is one, and so is the motors' process's configuration."""
+
+    @property
+    def left(self) -> Motor: ...
+
+    @property
+    def right(self) -> Motor: ...
+
+    @property
+    def pwm_hz(self) -> int: ...
+
+    @property
+    def stop(self) -> str: ...  # "coast" or "brake"
 
 
 class _Wheel:
@@ -106,7 +134,7 @@ class HBridge:
         RobotError: a pin cannot be used as an output with PWM; those taken before are low and released.
     """
 
-    def __init__(self, drive: Drive, factory: Factory) -> None:
+    def __init__(self, drive: Wiring, factory: Factory) -> None:
         self._factory = factory
         self._closed = False
         self._wheels: list[_Wheel] = []

@@ -7,7 +7,7 @@ the package is pinned:
 
     MockPin._state, _function, _last_change, _when_changed   a pin's state
     MockPin._change_state, _get_state, _set_state            each change; read and write
-    MockPin._set_function, _set_pull                         input, output; pull-ups
+    MockPin._set_function, _set_pull                         input, output; pulls
     MockPin._enable_event_detect                             somebody begins to listen
 """
 
@@ -62,6 +62,15 @@ class VirtualPin(MockPWMPin):  # type: ignore[misc]
         super()._set_state(value)
         if self.on_output is not None:
             self.on_output(self._state)
+        self.factory.witness(self)
+
+    def _set_function(self, value: str) -> None:
+        super()._set_function(value)
+        self.factory.witness(self)
+
+    def _set_pull(self, value: str) -> None:
+        super()._set_pull(value)
+        self.factory.witness(self)
 
     def _enable_event_detect(self) -> None:
         super()._enable_event_detect()
@@ -74,10 +83,15 @@ class VirtualPin(MockPWMPin):  # type: ignore[misc]
             self.drive_high()
 
 
+def _nobody(pin: VirtualPin) -> None:
+    """Where nobody looks."""
+
+
 class VirtualFactory(MockFactory):  # type: ignore[misc]
     """Virtual pins on a clock.
 
-    `spi_answer(words) -> words` plays the chip on SPI0.
+    `spi_answer(words) -> words` plays the chip on SPI0; `witness(pin)` is told of each thing that a program does to a
+    pin.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -85,6 +99,7 @@ class VirtualFactory(MockFactory):  # type: ignore[misc]
         self._clock = clock
         self._moment: float | None = None
         self.spi_answer: Callable[[list[int]], list[int]] | None = None
+        self.witness: Callable[[VirtualPin], None] = _nobody
 
     def ticks(self) -> float:
         """The clock's seconds, or the moment of the edge that is being delivered."""

@@ -14,7 +14,9 @@ from robot.clock import VirtualClock
 from robot.config import RobotConfig
 from robot.errors import RobotError
 from robot.kinematics import saturate, wheels_from_twist
-from robot.motor_port import InProcessPort
+from robot.motor_port import InProcessPort, MotorPort
+from robot.motor_report import Report
+from robot.sim.chain import ChainedPort
 from robot.sim.faults import Fault, Kind, Part
 from robot.sim.keyed import Keyed, Stream
 from robot.sim.room import PersonState, Room
@@ -24,6 +26,8 @@ from robot.types import STOP, Clock, Command, Frame, Reading, Senses, Twist, Whe
 
 WALL_TICK_S = 0.01
 _MAX_BEHIND_S = 2.0
+_EXTRAS = {Part.ENCODERS: 0.0, Part.TILT: 0.0, Part.BATTERY: 7.4, Part.UNDER_VOLTAGE: 0.0}
+"""What the example robot does not have, and what it says where all is well."""
 
 
 class SimBody:
@@ -35,6 +39,8 @@ class SimBody:
     Args:
         config: the robot. room: where it is. seed: of all noise. noise: False for perfect senses and motors.
         camera: whether to render frames, where the configuration has a camera. faults: what goes wrong.
+        encoders: whether the wheels' speeds are measured.
+        motord: a way to the motors' process, to use and to close: the wheels then turn as its mock pins say.
 
     Attributes:
         world: the truth, for maps and for judging.
@@ -50,6 +56,8 @@ class SimBody:
         camera: bool = True,
         faults: Sequence[Fault] = (),
         noise: bool = True,
+        encoders: bool = False,
+        motord: MotorPort | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -61,12 +69,15 @@ class SimBody:
         self._pressed = False
         self._opened = clock.now()
         self._faults = tuple(faults)
+        self._encoders = encoders
         self._keyed = Keyed(seed, [0])
         self._draws = 0
         self._motors = _SimMotors(self, [fault for fault in self._faults if fault.part.is_motor])
         self._open_senses(room, camera and config.camera is not None)
         # The port's deadline comes before the world's tick: wheels that time out do not turn for one more.
-        self._port = InProcessPort(self._motors, clock, config.drive.command_timeout_s)
+        port = InProcessPort(self._motors, clock, config.drive.command_timeout_s)
+        self._port: InProcessPort | ChainedPort = port if motord is None else ChainedPort(motord, port)
+        self._remote = motord is not None
         if isinstance(clock, VirtualClock):
             clock.subscribe(self._tick)
         self._sample(self._opened)
@@ -80,6 +91,8 @@ class SimBody:
         self._left, self._right = channel(Part.LIGHT_LEFT), channel(Part.LIGHT_RIGHT)
         self._range, self._switch = channel(Part.RANGE), channel(Part.EMERGENCY_STOP)
         self._bump_left, self._bump_right = channel(Part.BUMPERS), channel(Part.BUMPERS)
+        named = {fault.part for fault in self._faults} | ({Part.ENCODERS} if self._encoders else set())
+        self._extras = {part: (channel(part), channel(part)) for part in _EXTRAS if part in named}
         self._light_due = Metronome(config.light.rate_hz, start)
         self._range_due = Metronome(config.range.rate_hz, start)
         self._lens: Any = None
@@ -104,6 +117,8 @@ class SimBody:
             now = self.catch_up()
             self._develop()
             bumpers = self.config.bumpers is not None
+            extras = {part: [_reading(side, now) for side in sides] for part, sides in self._extras.items()}
+            none = (None, None)
             return Senses(
                 stamp=now,
                 light_left=_reading(self._left, now),
@@ -112,11 +127,28 @@ class SimBody:
                 frame=self._frames.newest(now) if self._lens is not None else None,
                 bump_left=_reading(self._bump_left, now) if bumpers else None,
                 bump_right=_reading(self._bump_right, now) if bumpers else None,
-                emergency_stop=_reading(self._switch, now) if self.config.emergency_stop is not None else None,
+                emergency_stop=self._emergency_stop(now),
+                speed_left=extras.get(Part.ENCODERS, none)[0],
+                speed_right=extras.get(Part.ENCODERS, none)[1],
+                tilt=extras.get(Part.TILT, none)[0],
+                battery=extras.get(Part.BATTERY, none)[0],
+                under_voltage=extras.get(Part.UNDER_VOLTAGE, none)[0],
             )
 
-    def drive(self, command: Command) -> Wheels:
-        """Send a command to the wheels for at most `drive.command_timeout_s`; returns the duties applied.
+    def _emergency_stop(self, now: float) -> Reading | None:
+        switch = _reading(self._switch, now) if self.config.emergency_stop is not None else None
+        if self._remote:
+            report = self._port.report()
+            if report.stopped or (switch is not None and switch.value == 0.0):
+                return Reading(float(report.stopped), report.stamp)
+        return switch
+
+    def motors(self) -> Report:
+        """What is applied to the wheels, why, and how old it is."""
+        return self._port.report()
+
+    def drive(self, command: Command, since: float | None = None) -> Wheels:
+        """Send a command to the wheels until `drive.command_timeout_s` after `since`; returns the duties applied.
 
         Raises:
             ValueError: the command is not finite, or no command; the wheels are at zero.
@@ -128,7 +160,7 @@ class SimBody:
         wheels: Any = command
         with suppress(TypeError, AttributeError):  # no command at all: the port stops, then says so
             wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
-        return self._port.apply(wheels, self.clock.now() + drive.command_timeout_s)
+        return self._port.apply(wheels, (self.clock.now() if since is None else since) + drive.command_timeout_s)
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""
@@ -184,8 +216,14 @@ class SimBody:
 
     def _sample(self, now: float) -> None:
         world, seconds = self.world, self.world.time
+        for part, (first, second) in self._extras.items():
+            well = world.wheel_speed[:, 0].tolist() if part is Part.ENCODERS else (_EXTRAS[part], _EXTRAS[part])
+            first.put(Reading(well[0], now), seconds, now)
+            second.put(Reading(well[1], now), seconds, now)
         if self._light_due.due(now):
             left, right = world.sense_light()[:, 0]
+            if any(fault.kind is Kind.SWAPPED and fault.holds(Part.LIGHT, seconds) for fault in self._faults):
+                left, right = right, left
             self._left.put(Reading(float(left), now), seconds, now)
             self._right.put(Reading(float(right), now), seconds, now)
         if self._range_due.due(now):
@@ -255,7 +293,8 @@ class _SimMotors:
         wheels = self._duty
         if late:
             wheels = next((w for t, w in reversed(self._past) if t <= seconds - late + 1e-9), STOP)
-        duty = wheels.left if part is Part.MOTOR_LEFT else wheels.right
+        swapped = any(fault.kind is Kind.SWAPPED for fault in faults)
+        duty = wheels.left if (part is Part.MOTOR_LEFT) != swapped else wheels.right
         if any(fault.kind is Kind.STUCK for fault in faults):
             duty = self._stuck.setdefault(part, duty)
         else:

@@ -5,13 +5,19 @@ kind           senses                                                           
 =============  ===================================================================  ===========================
 dropout        a sample fails (`None`), each with `probability`                     a command is lost, likewise
 stuck          samples go on, with the last value from before                       the last duty from before stays
+value          samples are `value` (0, 1, inf, ...); frames that bright, of 255     -
+alternate      every other sample is `value`; where that is nan it fails            -
 nan            samples are not numbers (not the camera)                             -
 disconnect     no samples at all; the last one grows old                            as dead
 delay          samples come `value` seconds late, with their true stamps            commands act so much later
+size           frames have half the height and width (the camera)                   -
+swapped        left is right and right is left (light)                              the same
 dead           -                                                                    no torque
 weak           -                                                                    `value` (0..1) of the duty
 reversed       -                                                                    wired the wrong way round
 =============  ===================================================================  ===========================
+
+Parts that the example robot does not have (encoders, tilt, battery, supply) are there as soon as a fault names them.
 """
 
 from __future__ import annotations
@@ -34,6 +40,10 @@ class Part(StrEnum):
     CAMERA = "camera"
     BUMPERS = "bumpers"
     EMERGENCY_STOP = "emergency_stop"
+    ENCODERS = "encoders"
+    TILT = "tilt"
+    BATTERY = "battery"
+    UNDER_VOLTAGE = "under_voltage"
     MOTORS = "motors"
     MOTOR_LEFT = "motor_left"
     MOTOR_RIGHT = "motor_right"
@@ -48,9 +58,13 @@ class Kind(StrEnum):
 
     DROPOUT = "dropout"
     STUCK = "stuck"
+    VALUE = "value"
+    ALTERNATE = "alternate"
     NAN = "nan"
     DISCONNECT = "disconnect"
     DELAY = "delay"
+    SIZE = "size"
+    SWAPPED = "swapped"
     DEAD = "dead"
     WEAK = "weak"
     REVERSED = "reversed"
@@ -58,6 +72,7 @@ class Kind(StrEnum):
 
 E = TypeVar("E", bound=StrEnum)
 _MOTOR_ONLY = (Kind.DEAD, Kind.WEAK, Kind.REVERSED)
+_SENSE_ONLY = (Kind.VALUE, Kind.ALTERNATE, Kind.NAN)
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,7 @@ class Fault:
 
     Args:
         part, kind: members or their names, as in `Fault("range", "dropout", 2.0, 5.0)`.
-        value: seconds for "delay", share of the duty for "weak".
+        value: seconds for "delay", share of the duty for "weak", the sample for "value" and "alternate".
         probability: of each sample or command, for "dropout".
 
     Raises:
@@ -86,8 +101,16 @@ class Fault:
         object.__setattr__(self, "kind", _member(Kind, self.kind))
         if self.kind in _MOTOR_ONLY and not self.part.is_motor:
             raise RobotError(f"a {self.kind} fault is one of motors, not of {self.part}; see robot.sim.faults")
-        if self.kind is Kind.NAN and (self.part.is_motor or self.part is Part.CAMERA):
-            raise RobotError(f"{self.part} gives no numbers that could be NaN; choose another kind of fault")
+        if self.kind in _SENSE_ONLY and self.part.is_motor:
+            raise RobotError(f"{self.part} gives no numbers that could be NaN or wrong; choose another kind of fault")
+        if self.part is Part.CAMERA and self.kind in (Kind.NAN, Kind.ALTERNATE):
+            raise RobotError("camera gives no numbers that could be NaN or alternate; choose another kind of fault")
+        if self.part is Part.CAMERA and self.kind is Kind.VALUE and not 0 <= self.value <= 255:
+            raise RobotError(f"a frame as bright as {self.value} cannot be; give value within 0..255")
+        if self.kind is Kind.SIZE and self.part is not Part.CAMERA:
+            raise RobotError(f"a fault of size is one of the camera, not of {self.part}; see robot.sim.faults")
+        if self.kind is Kind.SWAPPED and self.part not in (Part.LIGHT, Part.MOTORS):
+            raise RobotError(f"{self.part} has no two sides that could be swapped; choose light or motors")
         if not 0 <= self.start_s <= self.end_s:
             raise RobotError(
                 f"a fault from {self.start_s} s until {self.end_s} s cannot be; it must start at 0 or later, then end"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from robot.sim.faults import Fault, Kind, Part
 from robot.types import Frame, Reading
 
@@ -29,10 +31,12 @@ class Channel(Generic[S]):
         self._newest: S | None = first
         self._healthy: S | None = None  # the last sample from before it stuck
         self._coming: deque[tuple[float, S]] = deque()  # with the time of arrival
+        self._other = False  # of two samples the second
 
     def put(self, sample: S, seconds: float, now: float) -> None:
         """A sample was taken, `seconds` after opening, at the clock's `now`."""
         arrives, stuck = now, False
+        self._other = not self._other
         for fault in self._faults:
             if not fault.holds(self.part, seconds):
                 continue
@@ -44,6 +48,14 @@ class Channel(Generic[S]):
                 sample = replace(sample, value=None)
             elif fault.kind is Kind.NAN and isinstance(sample, Reading):
                 sample = replace(sample, value=math.nan)
+            elif fault.kind is Kind.VALUE and isinstance(sample, Reading):
+                sample = replace(sample, value=fault.value)
+            elif fault.kind is Kind.ALTERNATE and isinstance(sample, Reading) and self._other:
+                sample = replace(sample, value=None if math.isnan(fault.value) else fault.value)
+            elif fault.kind is Kind.VALUE and isinstance(sample, Frame):
+                sample = replace(sample, image=np.full_like(sample.image, fault.value))
+            elif fault.kind is Kind.SIZE and isinstance(sample, Frame):
+                sample = replace(sample, image=np.ascontiguousarray(sample.image[::2, ::2]))
             elif fault.kind is Kind.STUCK:
                 stuck = True
                 if self._healthy is not None:

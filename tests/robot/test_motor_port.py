@@ -13,6 +13,7 @@ import pytest
 from robot.clock import VirtualClock, WallClock
 from robot.errors import RobotError
 from robot.motor_port import InProcessPort, MotorCore
+from robot.motor_report import Cause
 from robot.types import STOP, Wheels
 
 
@@ -114,10 +115,36 @@ def test_what_is_no_command_stops_then_raises(rig, bad):
     assert driver.duties == STOP
 
 
-def test_duties_are_clipped(rig):
+@pytest.mark.parametrize("bad", [Wheels(7.0, 0.0), Wheels(0.2, -1.0001), Wheels(-1e300, 1e300)])
+def test_beyond_the_limits_is_zero_and_not_clipped(rig, bad):
     driver, clock, core = rig
-    assert core.apply(Wheels(7.0, -7.0), clock.t + 0.1) == Wheels(1.0, -1.0)
-    assert driver.duties == Wheels(1.0, -1.0)
+    assert core.apply(Wheels(1.0, -1.0), clock.t + 0.1) == driver.duties == Wheels(1.0, -1.0)
+    with pytest.raises(ValueError, match="beyond the limits"):
+        core.apply(bad, clock.t + 0.1)
+    assert driver.duties == STOP and core.cause is Cause.OUT_OF_LIMITS and core.refusals == 1
+
+
+def test_the_report_says_what_why_and_how_old(rig):
+    driver, clock, core = rig
+    assert (core.report().cause, core.report().age_s) == (Cause.START, math.inf)
+    core.apply(Wheels(0.5, 0.25), clock.t + 0.1)
+    clock.t += 0.05
+    found = core.report()
+    assert (found.applied, found.cause, found.stamp) == (Wheels(0.5, 0.25), Cause.COMMANDED, clock.t)
+    assert found.age_s == pytest.approx(0.05) and found.deadline == pytest.approx(clock.t + 0.05)
+    clock.t += 0.06
+    core.tick()
+    found = core.report()
+    assert (found.applied, found.cause, found.expiries, found.deadline) == (STOP, Cause.EXPIRED, 1, math.inf)
+    assert found.age_s == pytest.approx(0.11)
+    core.stop()
+    assert core.report().cause is Cause.STOPPED
+    with pytest.raises(ValueError):
+        core.apply(Wheels(math.nan, 0.0), clock.t + 0.1)
+    assert core.report().cause is Cause.NOT_FINITE
+    driver.failures = 1
+    core.stop()
+    assert core.report().cause is Cause.PIN_FAILED
 
 
 def test_a_write_that_fails_ends_at_zero(rig):
