@@ -15,7 +15,7 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,9 @@ FIRST_HOLD_S = 0.5
 REPEAT_HOLD_S = 0.2
 QUICK_S = 0.15
 """Two bytes of one key closer than this are a repetition, not two presses."""
+
+STALL_S = 0.25
+"""Keys that waited because nobody asked for so long, as in a suspended program, tell nothing of the hand now."""
 
 KEYS = {
     b"w": (1.0, 0.0), b"s": (-1.0, 0.0), b"a": (0.0, 1.0), b"d": (0.0, -1.0),
@@ -73,13 +76,15 @@ class Keyboard:
         self.quit = False
         self._rest = b""
         self._axes = (_Held(), _Held())
+        self._asked = float("inf")
 
     def wish(self, now: float) -> Wish:
         """See `Controls.wish`."""
+        stalled, self._asked = now - self._asked > STALL_S, now
         for key in self._pressed():
             if key == b"q":
                 self.quit = True
-            if key in (b"q", b" "):
+            if stalled or key in (b"q", b" "):
                 for axis in self._axes:
                     axis.release()
                 continue
@@ -201,6 +206,12 @@ class Gamepad:
                 self.quit = True
 
 
+def asked(controls: list[Controls], now: float) -> Wish:
+    """What the first of `controls` asks for that asks for anything."""
+    wishes = [control.wish(now) for control in controls]  # each is asked: keys must not pile up unread
+    return next((wish for wish in wishes if wish != Wish()), Wish())
+
+
 class HoldToDrive:
     """The policy that passes on what hands ask for; the first of `controls` that asks for anything wins.
 
@@ -222,8 +233,7 @@ class HoldToDrive:
         return any(control.quit for control in self.controls)
 
     def act(self, observation: Observation) -> Twist:
-        wishes = [control.wish(observation.now) for control in self.controls]
-        wish = next((wish for wish in wishes if wish != Wish()), Wish())
+        wish = asked(self.controls, observation.now)
         # Backwards the wheel turns the other way in a car, not here: left is always to the left.
         return Twist(wish.forward * self._v, wish.left * self._omega)
 
@@ -252,3 +262,19 @@ def raw_terminal(descriptor: int) -> Iterator[int]:
         with suppress(termios.error, OSError):  # the terminal itself is gone
             termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
         sys.stderr.flush()
+
+
+def open_controls(gamepad: str | None, stack: ExitStack) -> list[Controls]:
+    """The gamepad, where one is named, and the keyboard, where there is one; `stack` gives them back.
+
+    Raises:
+        UsageError: the gamepad cannot be opened, or there is neither that nor a terminal.
+    """
+    controls: list[Controls] = []
+    if gamepad is not None:
+        pad = Gamepad(gamepad)
+        stack.callback(pad.close)
+        controls.append(pad)
+    if gamepad is None or sys.stdin.isatty():
+        controls.append(Keyboard(stack.enter_context(raw_terminal(sys.stdin.fileno()))))
+    return controls

@@ -21,6 +21,7 @@ from edge.loop import Loop, Tick
 from edge.perception.runner import Perception, make_perception
 from edge.recordings.recorder import Recorder
 from edge.recordings.rotation import Rotation
+from edge.service import punctual, service
 from edge.summary import Summary
 from edge.types import Policy
 from robot.clock import VirtualClock, WallClock
@@ -51,6 +52,7 @@ class Settings:
     record_frames: str = "jpeg"  # or "png"
     rotation: Rotation | None = None
     faults: tuple[Fault, ...] = ()  # what goes wrong with a simulated body
+    motord: Path | None = None  # socket of a motor process to put between the loop and simulated wheels
     attachments: dict[str, bytes] = field(default_factory=dict)  # more files to keep in the recording
 
 
@@ -79,9 +81,24 @@ class Session:
         gc.collect()
         gc.freeze()
         try:
-            return self.loop.run(duration_s, until if until is not None else self.goal, on_tick)
+            with punctual(self.clock) as granted, service(self._hook(on_tick)) as each:
+                if self.recorder is not None and isinstance(self.clock, WallClock):
+                    self.recorder.log(self.clock.now(), "info", f"the loop has {granted.sentence()}")
+                return self.loop.run(duration_s, until if until is not None else self.goal, each)
         finally:
             gc.unfreeze()
+
+    def _hook(self, on_tick: Callable[[Tick], None] | None) -> Callable[[Tick], None] | None:
+        """What is called after each iteration: the link's answer to its driver comes first."""
+        tell: Callable[[Tick], None] | None = getattr(self.loop.policy, "tell", None)
+        if tell is None or on_tick is None:
+            return tell or on_tick
+
+        def both(tick: Tick) -> None:
+            tell(tick)
+            on_tick(tick)
+
+        return both
 
     def verdict(self) -> Verdict | None:
         """How a simulated run stands, by the world's truth."""
@@ -105,9 +122,13 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
         EdgeError: perception or the recording cannot.
     """
     simulated = settings.room is not None
+    if not simulated:
+        _examine(config, policy)
     clock: Clock = VirtualClock(TICK_S) if simulated and not settings.realtime else WallClock()
     camera = policy.needs_camera or (settings.camera and config.camera is not None)
     with ExitStack() as stack:
+        if (close := getattr(policy, "close", None)) is not None:  # one that listens
+            stack.callback(close)
         # What is slow to start or likely to refuse comes first: a body that waits is a body that rolls.
         perception = None
         if camera:
@@ -115,7 +136,7 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
             stack.callback(perception.close)
         body = open_body(
             config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera,
-            faults=settings.faults,
+            faults=settings.faults, motord=settings.motord,
         )  # fmt: skip
         stack.callback(body.close)
         world = getattr(body, "world", None)
@@ -131,13 +152,23 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
                 frames=settings.record_frames,
                 rotation=settings.rotation,
             )
-        guard = Guard(config, needs_camera=policy.needs_camera)
-        loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder)
+        link = getattr(policy, "link", None)  # of a policy that drives as somebody elsewhere asks
+        guard = Guard(config, needs_camera=policy.needs_camera, needs_link=link is not None)
+        loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder, link=link)
         goal = None if world is None or settings.task not in TASKS else Goal(world, settings.task)
         session = Session(settings, config, body, clock, loop, goal, recorder, perception)
         stack.callback(session.close_recording)
         stack.callback(body.stop)  # the wheels first, whatever is closed after them
         yield session
+
+
+def _examine(config: RobotConfig, policy: Policy) -> None:
+    """The short form of `edgebot doctor`: a machine that is not fit does not drive."""
+    from edge.doctor.checks import refuse_unfit
+    from edge.doctor.machine import Machine
+    from edge.doctor.rows import Examined
+
+    refuse_unfit(Examined(Machine(), config, real=True, camera=policy.needs_camera))
 
 
 def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:
@@ -152,6 +183,7 @@ def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:
         "seed": str(settings.seed),
         "task": settings.task,
         "rate_hz": f"{settings.rate_hz:g}",
+        "score": repr(settings.score),
         "clock": "wall" if room is None or settings.realtime else "virtual",
         "edgebot": own,
         "python": platform.python_version(),
@@ -164,6 +196,8 @@ def _attachments(config: RobotConfig, policy: Policy, settings: Settings, camera
     files = {"robot.json": config.model_dump_json(indent=2).encode()}
     if (manifest := getattr(policy, "manifest", None)) is not None:  # a learned policy's
         files["manifest.json"] = manifest.model_dump_json(indent=2).encode()
+    if (path := getattr(policy, "path", None)) is not None:  # some 20 kB, so that the run can be replayed for ever
+        files["policy.tflite"] = path.read_bytes()
     if camera:
         from edge.manifest import read
         from edge.perception.detector import SHIPPED

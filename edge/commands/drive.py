@@ -27,6 +27,7 @@ examples:
   edgebot drive --sim --seed 3 --record drive.mcap
   edgebot drive --robot robot.toml          a real robot
   edgebot drive --robot robot.toml --gamepad
+  edgebot drive --to robot.local:7245       from another machine; `edgebot run --policy link` runs on the robot
 
 A terminal cannot tell when a key is let go. The robot stops at most 0.5 s after a tap, and 0.2 s after a
 key that has begun to repeat is let go; a stick that is let go stops at once. Emergency stop, obstacles and
@@ -36,11 +37,23 @@ all else that the guard watches hold as under a policy. Exit codes as of `edgebo
 def main(argv: list[str]) -> int:
     """Parse, drive, tell. Returns the exit code."""
     args = _parser().parse_args(argv)
+    if args.to is not None:
+        if args.sim or args.robot is not None or args.record is not None or args.camera:
+            raise UsageError(
+                "--to drives a robot that runs elsewhere; give --sim, --robot, --record and --camera to its "
+                "`edgebot run --policy link`"
+            )
+        from edge.commands.drive_to import drive_to
+
+        return drive_to(args)
     if not args.sim and args.robot is None:
-        raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
+        raise UsageError(
+            "say which robot: --sim for a simulated one, --robot robot.toml for a real one, --to HOST:PORT for one "
+            "that runs elsewhere"
+        )
     recording = wanted(args)
-    from edge.commands.run import CODES, exit_code, report
-    from edge.controls import Gamepad, HoldToDrive, Keyboard, raw_terminal
+    from edge.commands.run import CODES, exit_code, heard_by_nobody, report
+    from edge.controls import Gamepad, HoldToDrive, open_controls
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
     from robot.config import load
@@ -60,12 +73,7 @@ def main(argv: list[str]) -> int:
     try:
         with ExitStack() as stack:
             stack.enter_context(stop_on_signal(lambda: None))
-            if args.gamepad is not None:
-                gamepad = Gamepad(args.gamepad)
-                stack.callback(gamepad.close)
-                controls.append(gamepad)
-            if args.gamepad is None or sys.stdin.isatty():
-                controls.append(Keyboard(stack.enter_context(raw_terminal(sys.stdin.fileno()))))
+            controls += open_controls(args.gamepad, stack)
             policy = HoldToDrive(config, controls, args.speed)
             session = stack.enter_context(open_session(config, policy, settings))
             on_tick = stack.enter_context(display(session))
@@ -73,7 +81,8 @@ def main(argv: list[str]) -> int:
     except Interrupted as signal:  # while things were being opened or closed
         print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
         return CODES[str(signal.ended)]
-    report(summary, None, session)
+    with heard_by_nobody():
+        report(summary, None, session)
     gone = next((control.path for control in controls if isinstance(control, Gamepad) and control.gone), None)
     if gone is not None:
         print(f"edgebot: gamepad {gone} is gone, so the robot was stopped; plug it in and start again", file=sys.stderr)
@@ -85,6 +94,10 @@ def _parser() -> Parser:
     parser = Parser("drive", "Drive a robot by keyboard or gamepad: hold to drive, let go to stop.", EXAMPLES)
     parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")
+    parser.add_argument("--to", metavar="HOST:PORT", help="a robot that listens there with `edgebot run --policy link`")
+    parser.add_argument(
+        "--token", type=Path, metavar="FILE", help="with --to: the robot's token (default ~/.config/edgebot/link.token)"
+    )
     parser.add_argument(
         "--gamepad", nargs="?", const="/dev/input/js0", metavar="DEVICE", help="a Linux joystick (default js0)"
     )
@@ -105,12 +118,14 @@ def display(session: Session) -> Iterator[Callable[[Tick], None] | None]:
     from rich.live import Live
     from rich.text import Text
 
+    from edge.commands.journal import Journal
     from edge.commands.run import status
     from edge.sketch import Sketch
 
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
-        yield None
+        with Journal(session.clock.now()) as journal:
+            yield journal.on_tick
         return
     world = getattr(session.body, "world", None)
     sketch = None if world is None else Sketch(world, min(56, max(20, console.width - 2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,13 @@ from edge.commands.recording_arguments import wanted
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from edge.loop import Tick
     from edge.session import Session
     from edge.summary import Summary
+    from edge.types import Policy
+    from robot.config import RobotConfig
     from robot.sim.faults import Fault, Kind, Part
     from robot.sim.verdict import Verdict
 
@@ -29,6 +34,8 @@ examples:
   edgebot run --robot robot.toml --policy person --record recordings --keep-mb 2000
   edgebot run --sim --policy light --fault range:nan:3:6  the sonar says NaN from second 3 to 6
   edgebot run --robot robot.toml --policy range           on a real robot, until Ctrl-C
+  edgebot run --robot robot.toml --policy link --listen 0.0.0.0:7245
+                                                          by hand from elsewhere, with `edgebot drive --to`
 
 A simulated run ends when the goal is reached (the room knows the truth) or its time is up; a real one at
 Ctrl-C or when its time is up. Open a recording with Foxglove. Exit code: 0 where the run ended as it should
@@ -47,13 +54,18 @@ def main(argv: list[str]) -> int:
     if args.robot is not None and not args.sim and (args.realtime or args.task or args.level or args.fault):
         raise UsageError("--realtime, --task, --level and --fault are for simulated runs; add --sim, or leave them out")
     recording = wanted(args)
-    from edge.policies import make
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
     from robot.config import load
 
+    if args.motord is not None and not (args.sim and (args.realtime or args.policy == "link")):
+        raise UsageError(
+            "--motord puts a motor process before simulated wheels, so it needs --sim --realtime; a real robot finds "
+            "its own by itself"
+        )
     config = load(args.robot)
-    policy = make(args.policy, config)
+    policy = policy_of(args, config)
+    linked = args.policy == "link"
     task = args.task or task_of(policy)
     room = None
     if args.sim:
@@ -61,12 +73,13 @@ def main(argv: list[str]) -> int:
 
         room = make_room(task, args.level or "easy", args.seed)
     settings = Settings(
-        room=room, seed=args.seed, task=task_of(policy, task), realtime=args.realtime, rate_hz=args.rate,
+        room=room, seed=args.seed, task="" if linked else task_of(policy, task), realtime=args.realtime or linked,
+        rate_hz=args.rate, motord=args.motord,
         camera=args.camera, detector=args.detector, score=args.score, record=recording.path,
         overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
         faults=tuple(args.fault),
     )  # fmt: skip
-    duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim else None
+    duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim and not linked else None
     # Python hands the interpreter from thread to thread each 5 ms, a quarter of the loop's period.
     sys.setswitchinterval(0.0005)
     try:
@@ -77,19 +90,48 @@ def main(argv: list[str]) -> int:
     except Interrupted as signal:  # while things were being opened or closed
         print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
         return CODES[str(signal.ended)]
-    report(summary, verdict, session)
+    with heard_by_nobody():
+        report(summary, verdict, session)
     if args.json:
         print(json.dumps(as_json(summary, verdict, session)))
     return exit_code(summary, session)
 
 
+@contextmanager
+def heard_by_nobody() -> Iterator[None]:
+    """Lets standard error be closed or full: what a run came to does not hang on its log."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def exit_code(summary: Summary, session: Session) -> int:
     """The exit code, after a sentence on what failed, where something did."""
-    failed = summary.message if summary.ended == "fault" else session.recording_error
+    faults = [incident.message for incident in summary.incidents if incident.reason == "fault"]
+    failed = summary.message if summary.ended == "fault" else session.recording_error or (faults[-1] if faults else "")
     if failed:
-        print(f"edgebot: {failed}", file=sys.stderr)
+        with heard_by_nobody():
+            print(f"edgebot: {failed}", file=sys.stderr, flush=True)
     code = CODES[summary.ended]
-    return 1 if code == 0 and (failed or summary.policy_faults) else code
+    return 1 if code == 0 and failed else code
+
+
+def policy_of(args: Namespace, config: RobotConfig) -> Policy:
+    """The policy that `--policy` names; for "link" one that listens, and tells where."""
+    if args.policy != "link":
+        if args.listen is not None or args.token is not None:
+            raise UsageError("--listen and --token are for --policy link, which drives as `edgebot drive --to` asks")
+        from edge.policies import make
+
+        return make(args.policy, config)
+    from edge.link.robot import LinkPolicy
+    from edge.link.wire import LISTEN, read_token
+
+    policy = LinkPolicy(config, args.listen or LISTEN, read_token(args.token, make=True))
+    with heard_by_nobody():
+        print(f"edgebot: listening; `edgebot drive --to {policy.address}` drives", file=sys.stderr, flush=True)
+    return policy
 
 
 def fault(text: str) -> Fault:
@@ -122,7 +164,19 @@ def _parser() -> Parser:
     parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")
     parser.add_argument(
-        "--policy", required=True, metavar="NAME|MODEL", help="light, range, person, random, straight, or a .tflite"
+        "--policy", required=True, metavar="NAME|MODEL",
+        help="light, range, person, random, straight, a .tflite, or link: by hand from elsewhere",
+    )  # fmt: skip
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT",
+        help="for --policy link (default 127.0.0.1:7245; 0.0.0.0:7245 for all networks)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--token", type=Path, metavar="FILE",
+        help="for --policy link: what drivers must have too (default ~/.config/edgebot/link.token, made where missing)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--motord", type=Path, metavar="SOCKET", help="with --sim --realtime: put a running edgebot-motord in between"
     )
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
     parser.add_argument(
@@ -146,17 +200,24 @@ def _parser() -> Parser:
 
 @contextmanager
 def progress(session: Session, duration_s: float | None) -> Iterator[Any]:
-    """A live line on stderr, drawn by a thread of its own; yields what takes each tick."""
+    """A live line on stderr, drawn by a thread of its own, or a log's lines; yields what takes each tick."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.text import Text
 
+    from edge.commands.journal import Journal
+    from robot.clock import VirtualClock
+
     console = Console(stderr=True)
+    start = session.clock.now()
     if not console.is_terminal:
-        yield None
+        if isinstance(session.clock, VirtualClock):  # over before anybody could read it
+            yield None
+            return
+        with Journal(start) as journal:
+            yield journal.on_tick
         return
     newest: list[Tick] = []
-    start = session.clock.now()
 
     class Status(ProgressColumn):
         def render(self, task: Task) -> Text:
@@ -233,12 +294,19 @@ def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
     for reason, count in sorted(summary.reasons.items(), key=lambda item: -item[1]):
         share = count / max(summary.ticks, 1)
         table.add_row(f"{share:6.1%}", SENTENCES[Reason(reason)])
+    for incident in summary.incidents:
+        often = f", {incident.times} times" if incident.times > 1 else ""
+        what = SENTENCES[Reason(incident.reason)] + (f": {incident.message}" if incident.message else "")
+        table.add_row(f"{incident.first_s:.1f} s", f"{escape(what)} ({incident.stopped_s:.2f} s{often})")
     if summary.policy_faults:
         table.add_row("policy", f"[red]raised in {summary.policy_faults} iterations[/]")
+    if note := getattr(session.loop.policy, "note", ""):
+        table.add_row(session.loop.policy.name, note)
     if summary.perception_restarts:
         table.add_row("perception", f"[red]restarted {summary.perception_restarts} times[/]")
     if summary.overruns:
-        table.add_row("overruns", f"{summary.overruns} iterations took too long, {summary.missed} were left out")
+        latest = f"{1e3 * summary.stages['lateness'].max_s:.0f} ms at worst"
+        table.add_row("overruns", f"{summary.overruns} iterations took too long ({latest}), {summary.missed} left out")
     if session.recorder is not None:
         table.add_row("recording", escape(session.recorder.sentence()))
     console.print(table)

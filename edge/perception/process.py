@@ -5,8 +5,9 @@ on it; the other takes each new frame over the one before. When the worker answe
 handed over by a message. So neither side ever waits for the other, none reads what the other writes, and
 a worker that is killed at any moment leaves nothing locked.
 
-A worker that dies, or works on one frame for longer than `work_limit_s`, is replaced with growing pauses;
-the fifth death within a minute is the last.
+A worker that dies, is not ready in time, or works on one frame for longer than `work_limit_s`, is replaced with growing
+pauses, five times a minute at most. Where that is not enough perception is given up: `newest` raises from then on,
+and the loop keeps the robot standing, with the reason shown, until someone ends the run.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from robot.types import Clock, Frame
 MOST = 64
 """Detections told per frame, best first: keeps a result within one write of the pipe."""
 
-DEATHS, WITHIN_S = 5, 60.0
+RESTARTS, WITHIN_S = 5, 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -46,7 +47,7 @@ class ProcessPerception:
         size: height and width in pixels of the largest frame.
         stale_s: older results are not told.
         clock: the body's.
-        ready_s: how long the first worker may take to start.
+        ready_s: how long a worker may take to start.
         work_limit_s: how long it may take over one frame before it counts as hung.
 
     Raises:
@@ -63,9 +64,10 @@ class ProcessPerception:
         ready_s: float = 60.0,
         work_limit_s: float = 5.0,
     ) -> None:
-        self.stale_s, self.work_limit_s = stale_s, work_limit_s
+        self.stale_s, self.ready_s, self.work_limit_s = stale_s, ready_s, work_limit_s
         self.latencies = {name: Latency() for name in (*STAGES, "perception round trip")}
         self.restarts = 0
+        self.trouble = ""  # why there is no worker at the moment
         self.dropped = 0  # frames overtaken by a newer one
         self._factory, self._clock, self._size = factory, clock, size
         self._context = multiprocessing.get_context("spawn")
@@ -81,7 +83,7 @@ class ProcessPerception:
         self._waiting: tuple[int, float, tuple[int, ...]] | None = None
         self._last = float("-inf")
         self._newest: Detections | None = None
-        self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._restarted: deque[float] = deque(maxlen=RESTARTS)
         self._in_a_row = 0
         self._again_at = 0.0
         self._gone = ""  # why it has given up
@@ -100,7 +102,6 @@ class ProcessPerception:
     def offer(self, frame: Frame | None) -> None:
         """Copy a frame that is new to the free slot and hand it over if the worker is idle."""
         if frame is not None and frame.stamp > self._last:
-            self._last = frame.stamp
             image = frame.image
             if image.size > self._bytes:
                 height, width = self._size
@@ -108,6 +109,7 @@ class ProcessPerception:
                     f"a frame of {image.shape[1]} x {image.shape[0]} pixels came, but robot.toml promises {width} x "
                     f"{height}; set camera.width_px and camera.height_px to what the camera delivers"
                 )
+            self._last = frame.stamp
             slot = 0 if self._busy is None else 1 - self._busy
             np.copyto(self._slots[slot, : image.size].reshape(image.shape), image)
             if self._waiting is not None:
@@ -152,6 +154,8 @@ class ProcessPerception:
                 self._died(self._start_error, now)
             elif not starting and now >= self._again_at:
                 self.restarts += 1
+                self._restarted.append(now)
+                self._since = now
                 # Starting a process takes tens of milliseconds, which the loop does not have.
                 self._starter = threading.Thread(target=self._spawn, name="perception starter", daemon=True)
                 self._starter.start()
@@ -168,7 +172,7 @@ class ProcessPerception:
         while pipe.poll():
             kind, content = pipe.recv()
             if kind == "ready":
-                self._ready = True
+                self._ready, self.trouble = True, ""
             elif kind == "failed":
                 self._died(content, now)
                 return
@@ -183,6 +187,8 @@ class ProcessPerception:
             pipe.send(self._waiting)
             self._busy, self._since = self._waiting[0], now
             self._waiting = None
+        elif not self._ready and now - self._since > self.ready_s:
+            self._died(f"it was not ready within {self.ready_s:g} s", now)
         elif self._busy is not None and now - self._since > self.work_limit_s:
             self._died(f"it worked on one frame for more than {self.work_limit_s:g} s", now)
 
@@ -194,15 +200,14 @@ class ProcessPerception:
             # Reaped in the next start or at exit; waiting for it here could hold up the loop.
         self._worker, self._start_error = None, ""
         self._ready, self._busy, self._waiting = False, None, None
-        self._deaths.append(now)
-        if len(self._deaths) == DEATHS and now - self._deaths[0] <= WITHIN_S:
-            self._gone = (
-                f"perception died {DEATHS} times within a minute (last: {why}), so it is given up and the robot is "
-                "stopped; try the model alone with `edgebot detect`"
-            )
-            return
+        self.trouble = f"perception is started anew: {why}"
         self._again_at = now + min(FIRST_PAUSE_S * 2**self._in_a_row, LONGEST_PAUSE_S)
         self._in_a_row += 1
+        if len(self._restarted) == RESTARTS and self._again_at - self._restarted[0] <= WITHIN_S:
+            self._gone = (
+                f"perception died again after {RESTARTS} restarts within a minute (last: {why}), so it is given up and "
+                "the robot is stopped; try the model alone with `edgebot detect`, then start the run again"
+            )
 
     def _spawn(self) -> None:
         try:
@@ -212,8 +217,9 @@ class ProcessPerception:
             )
             process.start()
             theirs.close()  # else its end would never be seen as an end of file
-        except OSError as error:
-            self._start_error = f"its process cannot be started: {error.strerror or error}"
+        except Exception as error:  # no memory, no process, no file: whatever it is, another try may do
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            self._start_error = f"its process cannot be started: {why}"
             return
         self._worker = (process, ours)
 

@@ -39,6 +39,7 @@ class Perception(Protocol):
 
     latencies: dict[str, Latency]
     restarts: int
+    trouble: str  # why nothing is looked at just now; empty where all is well
 
     def offer(self, frame: Frame | None) -> None:
         """Take note of the newest frame; one that was offered before, or None, is passed over."""
@@ -47,7 +48,7 @@ class Perception(Protocol):
         """The newest result, None before the first and where it is older than `camera.stale_s`.
 
         Raises:
-            PerceptionError: it has given up.
+            PerceptionError: it has given up, and does so for good.
         """
 
     def close(self) -> None:
@@ -67,6 +68,7 @@ class SyncPerception:
         self.detector, self.latency_s, self.stale_s = detector, latency_s, stale_s
         self.latencies = {name: Latency() for name in STAGES}
         self.restarts = 0
+        self.trouble = ""
         self._watch = WallClock().now
         self._pending: Detections | None = None
         self._newest: Detections | None = None

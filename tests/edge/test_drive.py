@@ -23,7 +23,7 @@ import pytest
 from mcap.reader import make_reader
 
 from edge import cli
-from edge.controls import FIRST_HOLD_S, REPEAT_HOLD_S, Gamepad, HoldToDrive, Keyboard, Wish, raw_terminal
+from edge.controls import FIRST_HOLD_S, REPEAT_HOLD_S, STALL_S, Gamepad, HoldToDrive, Keyboard, Wish, raw_terminal
 from edge.errors import UsageError
 from edge.sketch import Sketch
 from edge.types import Observation
@@ -70,8 +70,9 @@ def test_a_tap_holds_for_a_bounded_time(keys: tuple[Keyboard, int]) -> None:
 def test_a_held_key_drives_on_and_stops_soon_after_it_is_let_go(keys: tuple[Keyboard, int]) -> None:
     keyboard, writing = keys
     os.write(writing, b"w")
-    keyboard.wish(0.0)
-    now = 0.4  # the desktop's pause before it repeats
+    for step in range(20):  # the desktop's pause before it repeats
+        assert keyboard.wish(0.02 * step) == Wish(1, 0)
+    now = 0.4
     for _ in range(30):
         os.write(writing, b"w")
         assert keyboard.wish(now) == Wish(1, 0)
@@ -79,6 +80,20 @@ def test_a_held_key_drives_on_and_stops_soon_after_it_is_let_go(keys: tuple[Keyb
     last = now - 1 / 30
     assert keyboard.wish(last + REPEAT_HOLD_S - 0.01) == Wish(1, 0)
     assert keyboard.wish(last + REPEAT_HOLD_S) == Wish()
+
+
+def test_keys_that_waited_while_the_program_was_suspended_drive_nothing_but_q_still_ends(
+    keys: tuple[Keyboard, int],
+) -> None:
+    keyboard, writing = keys
+    os.write(writing, b"w")
+    assert keyboard.wish(0.0) == Wish(1, 0)
+    os.write(writing, b"wwww")
+    assert keyboard.wish(STALL_S + 0.01) == Wish()
+    os.write(writing, b"w")
+    assert keyboard.wish(STALL_S + 0.03) == Wish(1, 0)
+    os.write(writing, b"q")
+    assert keyboard.wish(9.0) == Wish() and keyboard.quit
 
 
 def test_two_keys_drive_a_bow_and_space_stops_at_once(keys: tuple[Keyboard, int]) -> None:

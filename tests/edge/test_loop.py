@@ -15,9 +15,9 @@ import pytest
 
 from edge.errors import EdgeError
 from edge.guard import Guard, Reason
-from edge.loop import Loop, Tick
+from edge.loop import GIVE_UP_S, Loop, Tick
 from edge.perception.runner import PerceptionError, SyncPerception
-from edge.summary import Ended
+from edge.summary import Ended, Incident, Incidents
 from edge.timing import Latency
 from edge.types import Detection, Observation
 from robot.clock import VirtualClock, WallClock
@@ -59,11 +59,8 @@ class Notes:
 
     def __init__(self, body: SimBody) -> None:
         self.body, self.ticks, self.logs = body, list[Tick](), list[tuple[str, str, Wheels]]()
-        self.fail_at: int | None = None
 
     def tick(self, tick: Tick) -> None:
-        if tick.index == self.fail_at:
-            raise EdgeError("recording run.mcap cannot be written (No space left on device)")
         self.ticks.append(tick)
 
     def log(self, stamp: float, level: str, message: str) -> None:
@@ -238,50 +235,120 @@ def test_a_camera_that_fails_stops_the_policy_that_needs_it() -> None:
     assert all(tick.detections is None for tick in notes.ticks[85:149])
 
 
-def break_at(owner: Any, name: str, step: int, error: BaseException) -> None:
+def break_at(owner: Any, name: str, step: int, error: BaseException, until: int = 10**9) -> None:
+    """Let `owner.name` raise from its call number `step` on, until before `until`."""
     whole, calls = getattr(owner, name), [0]
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         calls[0] += 1
-        if calls[0] > step:
+        if step < calls[0] <= until:
             raise error
         return whole(*args, **kwargs)
 
     setattr(owner, name, broken)
 
 
-@pytest.mark.parametrize("part", ["sense", "drive", "perception", "guard", "recorder", "on_tick", "until"])
-def test_any_other_exception_ends_the_run_with_the_wheels_at_zero_first(part: str) -> None:
-    class Failing(Nothing):
-        latencies: dict[str, Any] = {}
-        restarts = 0
+class Failing(Nothing):
+    """A perception that raises for a while."""
 
-        def offer(self, frame: Any) -> None: ...
+    latencies: dict[str, Any] = {}
+    restarts = 0
+    trouble = ""
 
-        def newest(self, now: float) -> None:
-            if now > 1.0:
-                raise PerceptionError("perception died 5 times within a minute")
+    def offer(self, frame: Any) -> None: ...
 
+    def newest(self, now: float) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def harm(loop: Loop, body: SimBody, part: str, until: int = 10**9) -> None:
+    """Let a stage raise from iteration 50 on."""
+    error = {"perception": PerceptionError("perception is given up"), "guard": ValueError("a bug")}
+    owner, name = {
+        "sense": (body, "sense"), "drive": (body, "drive"), "guard": (loop.guard, "check"),
+        "perception": (loop.perception, "newest"),
+    }[part]  # fmt: skip
+    break_at(owner, name, 50, error.get(part, OSError("the bus is gone")), until)
+
+
+@pytest.mark.parametrize("part", ["sense", "perception", "guard", "drive"])
+def test_an_exception_in_any_stage_costs_its_iterations_and_the_robot_drives_on(part: str) -> None:
     perception: Any = {"perception": Failing()} if part == "perception" else {}
-    hooks: dict[str, Any] = {"until": lambda: False, "on_tick": lambda tick: None}
     with simulated(always(), **perception) as (loop, body, notes):
-        if part in ("sense", "drive"):
-            break_at(body, part, 50, OSError("the bus is gone"))
-        elif part == "guard":
-            break_at(loop.guard, "check", 50, ValueError("a bug"))
-        elif part == "recorder":
-            notes.fail_at = 50
-        elif part in hooks:
-            calls = iter([*[False] * 50])
-            hooks[part] = lambda *args: next(calls)
-        summary = loop.run(3.0, **hooks)
-        assert summary.ended is Ended.FAULT
-        assert 45 <= summary.ticks <= 52
+        harm(loop, body, part, until=75)
+        at_zero: list[Wheels] = []
+        summary = loop.run(3.0, on_tick=lambda tick: at_zero.append(on_wheels(body)))
+    assert summary.ended is Ended.DURATION
+    assert (summary.ticks, summary.reasons["fault"]) == (150, 25)
+    assert {tick.reason for tick in notes.ticks[50:75]} == {Reason.FAULT}
+    assert {tick.applied for tick in notes.ticks[50:75]} == set(at_zero[50:75]) == {STOP}
+    assert notes.ticks[49].applied != STOP and notes.ticks[85].applied != STOP
+    incident = summary.incidents[-1]
+    assert (incident.reason, incident.times) == ("fault", 1)
+    assert incident.stopped_s == pytest.approx(0.5) and incident.first_s == pytest.approx(1.0)
+    stage = {"drive": "actuation: OSError at test_loop.py", "perception": "perception is given up"}.get(part, part)
+    assert incident.message.startswith(stage) and "\n" not in incident.message
+    errors = [(message, wheels) for level, message, wheels in notes.logs if level == "error"]
+    assert len(errors) == 1 and errors[0][1] == STOP  # stopped before it was told, and told once
+    told = [message for level, message, _ in notes.logs if level == "warning"]
+    assert f"stopped: fault: {incident.message}" in told
+
+
+@pytest.mark.parametrize("part", ["sense", "drive", "guard"])
+def test_a_body_that_fails_for_good_ends_the_run(part: str) -> None:
+    with simulated(always()) as (loop, body, notes):
+        harm(loop, body, part)
+        summary = loop.run(60.0)
         assert on_wheels(body) == STOP
-    assert summary.message and "\n" not in summary.message
-    assert "Traceback" not in summary.message
+    assert summary.ended is Ended.FAULT
+    assert summary.duration_s == pytest.approx(1.0 + GIVE_UP_S, abs=0.1)
+    assert f"went on for {GIVE_UP_S:g} s" in summary.message and "Traceback" not in summary.message
+    assert {tick.applied for tick in notes.ticks[50:]} == {STOP}
+
+
+@pytest.mark.parametrize("part", ["on_tick", "until"])
+def test_an_exception_in_what_watches_the_run_ends_it_with_the_wheels_at_zero_first(part: str) -> None:
+    hooks: dict[str, Any] = {"until": lambda: False, "on_tick": lambda tick: None}
+    calls = iter([*[False] * 50])
+    hooks[part] = lambda *args: next(calls)
+    with simulated(always()) as (loop, body, notes):
+        summary = loop.run(3.0, **hooks)
+        assert on_wheels(body) == STOP
+    assert summary.ended is Ended.FAULT and summary.ticks == 51
+    assert summary.message and "\n" not in summary.message and "Traceback" not in summary.message
     errors = [(message, wheels) for level, message, wheels in notes.logs if level == "error"]
     assert errors and errors[0][1] == STOP
+
+
+@pytest.mark.parametrize("error", [EdgeError("recording run.mcap cannot be written (No space left on device)"), None])
+def test_a_recording_that_fails_halts_the_robot_for_an_iteration_and_the_drive_goes_on(error: Exception | None) -> None:
+    wheels: list[Wheels] = []
+    with simulated(always()) as (loop, body, notes):
+        break_at(notes, "tick", 50, error or RuntimeError("a bug"))
+        summary = loop.run(3.0, on_tick=lambda tick: wheels.append(on_wheels(body)))
+    assert (summary.ended, summary.ticks) == (Ended.DURATION, 150)
+    assert wheels[49] != STOP and wheels[50] == STOP and wheels[60] != STOP
+    assert len(notes.ticks) == 50
+    message = summary.incidents[-1].message
+    assert message == str(error) if error else message.startswith("recording: RuntimeError at test_loop.py")
+    assert summary.incidents[-1].stopped_s == pytest.approx(0.02)
+
+
+def test_what_stopped_the_robot_is_told_once_a_cause_in_bounded_memory() -> None:
+    incidents = Incidents(kinds=3)
+    assert incidents.note(0.0, "stale_range")
+    assert not incidents.note(0.5, "stale_range")
+    assert incidents.note(1.0, None)
+    assert incidents.note(2.0, "stale_range")
+    assert incidents.note(2.25, "fault", "a")
+    for index in range(100):
+        incidents.note(3.0 + index, "fault", f"another {index}")
+    assert incidents.note(103.0, None)
+    told = incidents.told()
+    assert told[0] == Incident("stale_range", "", 2, 0.0, 2.0, 1.25)
+    assert told[1] == Incident("fault", "a", 1, 2.25, 2.25, 0.75)
+    assert [(incident.message, incident.stopped_s) for incident in told[2:]] == [("another 0", 1.0), ("", 99.0)]
 
 
 def test_an_exception_that_is_no_exception_stops_the_wheels_and_goes_on_its_way() -> None:

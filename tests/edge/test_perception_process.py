@@ -7,17 +7,18 @@ import signal
 import time
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edge.guard import MOVING, Guard, Reason
 from edge.loop import Loop, Tick
-from edge.perception.process import DEATHS, ProcessPerception
+from edge.perception.process import RESTARTS, WITHIN_S, ProcessPerception
 from edge.perception.runner import PerceptionError, SyncPerception
 from edge.summary import Ended
-from edge.types import Detection, Observation
-from robot.clock import WallClock
+from edge.types import Detection, Detections, Observation
+from robot.clock import VirtualClock, WallClock
 from robot.config import load
 from robot.sim.body import SimBody
 from robot.sim.rooms import make_room
@@ -146,17 +147,69 @@ def test_a_worker_that_dies_raises_or_hangs_is_replaced(process: ProcessPercepti
     assert process.restarts == 1
 
 
+class Clocked:
+    """A clock that a test moves, so that a minute takes no minute."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def sleep_until(self, t: float) -> None:
+        self.ahead += max(0.0, t - self.now())
+
+
+def kill_until_given_up(perception: ProcessPerception, clock: Clocked, pause_s: float) -> list[float]:
+    """Kill each worker `pause_s` after it came; returns when they were started anew, until it is given up."""
+    started: list[float] = []
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        restarts = perception.restarts
+        try:
+            if perception.pid is None:
+                clock.ahead += 0.05
+            elif perception._ready:
+                clock.ahead += pause_s
+                os.kill(perception.pid, signal.SIGKILL)
+                perception._worker[0].join(5)  # type: ignore[index]
+            perception.newest(clock.now())
+        except PerceptionError:
+            return started
+        if perception.restarts > restarts:
+            started.append(clock.now())
+            if len(started) > RESTARTS + 1:
+                return started
+        time.sleep(0.002)
+    raise AssertionError("it goes on and on")
+
+
 @pytest.mark.slow
-def test_it_gives_up_after_five_deaths_within_a_minute_and_says_why(process: ProcessPerception) -> None:
-    until = time.monotonic() + 45
-    with pytest.raises(PerceptionError, match="given up and the robot is stopped.*edgebot detect"):
-        while time.monotonic() < until:
-            process.offer(frame(time.monotonic(), order=2))
-            process.newest(time.monotonic())
-            time.sleep(0.005)
-    assert process.restarts == DEATHS - 1
-    with pytest.raises(PerceptionError, match="ZeroDivisionError: a broken detector"):
-        process.newest(time.monotonic())
+def test_it_is_restarted_five_times_a_minute_with_growing_pauses_then_given_up_with_the_reason() -> None:
+    clock = Clocked()
+    perception = ProcessPerception(SimpleNamespace, SIZE, 5.0, clock)  # type: ignore[arg-type]
+    try:
+        started = kill_until_given_up(perception, clock, pause_s=0.0)
+        assert len(started) == RESTARTS == 5
+        pauses = np.diff(started)
+        assert all(after > before for before, after in zip(pauses, pauses[1:], strict=False))
+        for _ in range(2):  # for good
+            with pytest.raises(PerceptionError, match="5 restarts within a minute .*code -9.*robot is stopped"):
+                perception.newest(clock.now())
+    finally:
+        perception.close()
+
+
+@pytest.mark.slow
+def test_deaths_that_come_seldom_are_no_reason_to_give_up() -> None:
+    clock = Clocked()
+    perception = ProcessPerception(SimpleNamespace, SIZE, 5.0, clock)  # type: ignore[arg-type]
+    try:
+        started = kill_until_given_up(perception, clock, pause_s=WITHIN_S / RESTARTS)
+        assert len(started) > RESTARTS
+        assert min(after - before for before, after in zip(started, started[RESTARTS:], strict=False)) > WITHIN_S
+    finally:
+        perception.close()
 
 
 def test_a_detector_that_cannot_be_made_is_told_at_once() -> None:
@@ -217,6 +270,16 @@ def test_in_simulated_time_an_old_result_is_not_told() -> None:
     assert perception.newest(0.61) is None
 
 
+class Turning:
+    name = "turning"
+    needs_camera = True
+
+    def act(self, observation: Observation) -> Twist:
+        return Twist(0.0, 0.5)
+
+    def reset(self) -> None: ...
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_loop_stops_the_robot_while_the_worker_is_gone_and_drives_on_with_the_next(number: signal.Signals) -> None:
     config = load()
@@ -224,15 +287,6 @@ def test_the_loop_stops_the_robot_while_the_worker_is_gone_and_drives_on_with_th
     camera = config.camera.model_copy(update={"width_px": SIZE[1], "height_px": SIZE[0], "fps": 20.0, "stale_s": 0.4})
     config = config.model_copy(update={"camera": camera})
     clock, ticks, killed = WallClock(), list[Tick](), list[int]()
-
-    class Turning:
-        name = "turning"
-        needs_camera = True
-
-        def act(self, observation: Observation) -> Twist:
-            return Twist(0.0, 0.5)
-
-        def reset(self) -> None: ...
 
     perception = ProcessPerception(BrightBox, SIZE, camera.stale_s, clock, work_limit_s=1.0)
     first = perception.pid
@@ -258,6 +312,28 @@ def test_the_loop_stops_the_robot_while_the_worker_is_gone_and_drives_on_with_th
     assert perception.restarts == 1
     stopped = [tick for tick in ticks[killed[0] :] if tick.reason is Reason.STALE_FRAME]
     assert stopped and all(tick.applied == STOP for tick in stopped)
+    assert any("perception is started anew" in tick.message for tick in stopped)
     for tick in ticks:  # never driven on by what it saw long ago
         if tick.reason in MOVING:
             assert tick.detections is not None and tick.now - tick.detections.stamp <= camera.stale_s
+
+
+def test_perception_that_has_given_up_leaves_the_robot_standing_with_the_reason_shown_and_the_run_alive() -> None:
+    class GivenUp(SyncPerception):
+        def newest(self, now: float) -> Detections | None:
+            if now > 1.0:
+                raise PerceptionError("perception died again after 5 restarts within a minute, so it is given up")
+            return Detections((), now)
+
+    clock, ticks = VirtualClock(0.02), list[Tick]()
+    perception = GivenUp(BrightBox(), 0.1, 0.6)
+    with SimBody(load(), make_room("person", "easy", 5), clock) as body:
+        loop = Loop(body, Turning(), Guard(load(), needs_camera=True), clock, perception=perception)
+        summary = loop.run(30.0, on_tick=ticks.append)
+    assert summary.ended is Ended.DURATION
+    after = [tick for tick in ticks if tick.now > 1.0]
+    assert len(after) > 1400
+    assert {(tick.reason, tick.applied) for tick in after} == {(Reason.FAULT, STOP)}
+    assert all(tick.message.startswith("perception died again after 5 restarts") for tick in after)
+    assert "given up" in summary.incidents[-1].message
+    assert summary.incidents[-1].stopped_s == pytest.approx(29.0, abs=0.2)

@@ -40,7 +40,7 @@ def test_the_light_policy_finds_the_lamp_and_says_so(capsys: pytest.CaptureFixtu
     assert found["room"] == {"task": "light", "level": "easy", "seed": 7}
     assert found["duration_s"] < 30
     assert sum(found["reasons"].values()) == found["ticks"]
-    assert set(found["stages"]["policy"]) == {"count", "p50_s", "p99_s", "max_s"}
+    assert set(found["stages"]["policy"]) == {"count", "p50_s", "p99_s", "p999_s", "max_s"}
     assert "goal reached" in told and "m from the lamp" in told and "p99" in told
     with path.open("rb") as file:
         reader = make_reader(file)

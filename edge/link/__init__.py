@@ -1,0 +1,1 @@
+"""The link: driving a robot from another process or another machine."""
