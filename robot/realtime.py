@@ -24,8 +24,8 @@ from dataclasses import dataclass
 LOOP_PRIORITY, MOTORD_PRIORITY = 20, 30
 """Of SCHED_FIFO, 1 to 99: what stops the wheels comes before what moves them; kernel threads (50) before both."""
 
-OFF = "EDGEBOT_REALTIME"
-"""This environment variable set to `off` asks for nothing at all."""
+VARIABLE = "EDGEBOT_REALTIME"
+"""This environment variable set to `off` asks for nothing at all, to `ordinary` for what needs no privilege."""
 
 SLICE_S = 0.0005  # of a thread under the ordinary scheduler; the kernel's own are 1.5 to 3 ms
 _SET_SLACK, _GET_SLACK = 29, 30  # prctl
@@ -62,13 +62,14 @@ def ask(priority: int = LOOP_PRIORITY, *, threads: bool = False) -> Granted:
         priority: of SCHED_FIFO.
         threads: whether what is started later inherits the priority; else it starts as an ordinary one.
     """
-    if os.environ.get(OFF, "") == "off":
-        return Granted(refused=(f"{OFF} is off",))
+    asked = os.environ.get(VARIABLE, "")
+    if asked == "off":
+        return Granted(refused=(f"{VARIABLE} is off",))
     if not sys.platform.startswith("linux"):
         return Granted(refused=(f"{platform.system()} is not asked",))
     refused: list[str] = []
 
-    def attempt(what: str, call: Callable[[], None]) -> bool:
+    def attempt(what: str, call: Callable[[], object]) -> bool:
         try:
             call()
             return True
@@ -76,8 +77,9 @@ def ask(priority: int = LOOP_PRIORITY, *, threads: bool = False) -> Granted:
             refused.append(f"{what}: {getattr(error, 'strerror', None) or error}")
             return False
 
-    fifo = attempt("real-time priority", lambda: _fifo(priority, threads))
-    locked = attempt("locked memory", _lock)
+    ordinary = asked == "ordinary"
+    fifo = not ordinary and attempt("real-time priority", lambda: _fifo(priority, threads))
+    locked = not ordinary and attempt("locked memory", _lock)
     attempt("timers without slack", lambda: _prctl(_SET_SLACK, 1))
     if not fifo:
         attempt("short slices", lambda: _short_slices(SLICE_S))
@@ -144,9 +146,9 @@ def _lock() -> None:
 
 def _may_lock() -> bool:
     """Whether this process has CAP_IPC_LOCK."""
-    with suppress(OSError, ValueError), open("/proc/self/status", encoding="ascii") as file:
+    with suppress(OSError, ValueError), open("/proc/self/status", "rb") as file:
         for line in file:
-            if line.startswith("CapEff:"):
+            if line.startswith(b"CapEff:"):
                 return bool(int(line.split()[1], 16) >> _CAP_IPC_LOCK & 1)
     return False
 
@@ -156,7 +158,7 @@ def _short_slices(seconds: float) -> None:
 
     0 gives back the kernel's own.
     """
-    number = _SETATTR[platform.machine()] if platform.machine() in _SETATTR else None
+    number = _SETATTR.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"not known on {platform.machine()}")
     for thread in (0, *_others()):

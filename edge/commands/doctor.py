@@ -98,7 +98,7 @@ def report(examined: Examined, rows: list[Row], drives: bool) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("doctor", "Should this machine drive a robot? One table; each failure with what mends it.", EXAMPLES)
+    parser = Parser("doctor", "Should this machine drive a robot? One table, each failure with its cure.", EXAMPLES)
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of the real robot that it is to drive")
     parser.add_argument("--sim", action="store_true", help="it is to drive simulated robots only")
     parser.add_argument("--policy", metavar="NAME|MODEL", help="what is to drive: its model and camera are looked at")

@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
         user=args.user or getpass.getuser(),
         etc=args.etc,
         policy=args.policy,
+        record=not args.no_record,
         arguments=tuple(argv[at + 1 :]),
     )
     files = render(config, place)
@@ -58,11 +59,12 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser("units", "Write the systemd units of a robot, and what else its system needs.", EXAMPLES)
-    parser.add_argument("--robot", type=Path, required=True, metavar="FILE", help="robot.toml, where it is on the robot")
+    parser.add_argument("--robot", type=Path, required=True, metavar="FILE", help="robot.toml at its path on the robot")
     parser.add_argument("--policy", default="light", metavar="NAME|MODEL", help="what drives (default light)")
     parser.add_argument("--user", metavar="NAME", help="whose processes they are (default: you)")
     parser.add_argument("--bin", metavar="DIR", help="folder of edgebot and edgebot-motord (default: this one's)")
-    parser.add_argument("--etc", default="/etc/edgebot", metavar="DIR", help="folder of motord.json (default %(default)s)")
+    parser.add_argument("--etc", default="/etc/edgebot", metavar="DIR", help="of motord.json (default %(default)s)")
+    parser.add_argument("--no-record", action="store_true", help="do not record every drive into /var/lib/edgebot")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write the files there instead of printing")
     parser.add_argument("--json", action="store_true", help="print them as one JSON object, name to text")
     return parser

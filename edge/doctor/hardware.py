@@ -58,7 +58,8 @@ def camera_found(examined: Examined) -> Iterator[Row]:
         yield ok("camera sensor", ", ".join(f"{sensor} {size}" for sensor, size in found))
     else:
         bad = failure if examined.camera else warning
-        yield bad("camera sensor", "libcamera sees none: switch off, check the ribbon at both ends", "rpicam-hello --list-cameras")
+        what = "libcamera sees none: switch off, check the ribbon at both ends"
+        yield bad("camera sensor", what, "rpicam-hello --list-cameras")
 
 
 def header(examined: Examined) -> Chip | None:
@@ -89,14 +90,16 @@ def pins_in_use(examined: Examined) -> Iterator[Row]:
         yield skipped("pins in use", "the GPIO chip cannot be asked")
         return
     pins = examined.config.pins()
-    taken, ours = [], []
+    taken: list[str] = []
+    ours: list[str] = []
     for name, pin in pins.items():
         line = examined.machine.line(chip, pin)
         if line is None or not line.used:
             continue
         if name.startswith("light (SPI"):
             continue  # the kernel's SPI driver has them, and should
-        (ours if line.consumer.startswith(("lg", "edgebot")) else taken).append(f"GPIO {pin} ({name}) by {line.consumer}")
+        known = line.consumer.startswith(("lg", "edgebot"))
+        (ours if known else taken).append(f"GPIO {pin} ({name}) by {line.consumer}")
     if taken:
         yield failure(
             "pins in use", f"taken: {'; '.join(taken)}; remove the dtoverlay or dtparam that does it",
@@ -109,15 +112,20 @@ def pins_in_use(examined: Examined) -> Iterator[Row]:
 
 
 def firmware(examined: Examined) -> Iterator[Row]:
-    """strict_gpiod and the pins' state at boot: motord refuses to start without them."""
-    from robot.pi.firmware import problems
+    """strict_gpiod and the motor pins' state at boot: motord refuses to start without them."""
+    from robot.pi.firmware import PLACES, check, lines
 
-    found = problems(examined.config, examined.machine.root)
-    if found:
-        mend = f"edgebot units --robot {examined.toml} -o units && cat units/config.txt | sudo tee -a /boot/firmware/config.txt && sudo reboot"
-        yield failure("firmware", "; ".join(found), mend)
-    else:
-        yield ok("firmware", "strict_gpiod is in force, motor pins are low from the start")
+    machine, config = examined.machine, examined.config
+    motors = [pin for name, pin in config.pins().items() if name.startswith("drive.")]
+    place = next((place for place in PLACES if machine.exists(place)), PLACES[0])
+    for finding, line in zip(check(motors, machine.root), lines(config), strict=True):
+        if finding.ok:
+            yield ok("firmware", finding.what)
+        elif "is set but" in finding.what or "is set, but" in finding.what:
+            yield failure("firmware", finding.what, "sudo apt full-upgrade && sudo reboot")
+        else:
+            mend = rf"printf '\n[all]\n{line}\n' | sudo tee -a /{place} && sudo reboot"
+            yield failure("firmware", finding.what, mend)
 
 
 def motor_pins(examined: Examined) -> Iterator[Row]:
@@ -162,9 +170,8 @@ def permissions(examined: Examined) -> Iterator[Row]:
     if config.light.kind == "mcp3008":
         devices["spi"] = [f"/dev/{name}" for name in machine.names("/dev") if name.startswith("spidev")]
     groups = machine.groups()
-    missing = [
-        group for group, paths in devices.items() if group not in groups and not (paths and all(map(machine.may_use, paths)))
-    ]
+    allowed = {group: bool(paths) and all(map(machine.may_use, paths)) for group, paths in devices.items()}
+    missing = [group for group in devices if group not in groups and not allowed[group]]
     if missing:
         bad = failure if "gpio" in missing or "spi" in missing or examined.camera else warning
         yield bad("permissions", f"{machine.user()} is not in {' and '.join(missing)}", _join(examined, *missing))

@@ -1,4 +1,4 @@
-"""What the checks may ask of a machine. All of it goes through here, so that tests can give another machine's answers."""
+"""What the checks may ask of a machine, all of it in one place: tests give another machine's answers."""
 
 from __future__ import annotations
 

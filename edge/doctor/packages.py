@@ -69,7 +69,8 @@ def camera_libraries(examined: Examined) -> Iterator[Row]:
         return  # the camera's row tells
     error = machine.import_error("picamera2")
     if error:
-        mend = "pip install -r locks/pi-bookworm.txt" if machine.python() < (3, 13) else "sudo apt install python3-picamera2"
+        trixie = machine.python() >= (3, 13)
+        mend = "sudo apt install --reinstall python3-picamera2" if trixie else "pip install -r locks/pi-bookworm.txt"
         yield failure("picamera2", f"does not import ({error[:120]})", mend)
     else:
         yield ok("picamera2", "imports")

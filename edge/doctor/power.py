@@ -10,9 +10,10 @@ from edge.doctor.rows import Examined, Row, failure, note, ok, warning
 
 # Bits of `vcgencmd get_throttled`: now, and 16 higher the same since the start.
 BITS = {0: "under-voltage", 1: "processor slowed", 2: "throttled", 3: "soft temperature limit"}
-SUPPLY, LIMITS = 1 << 0, 1 << 1 | 1 << 2 | 1 << 3
+SUPPLY = 1
 SYSFS = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
+MEASURE = "watch -n1 vcgencmd measure_temp"
 WARM_C, HOT_C = 75.0, 82.0  # the firmware slows a Pi down at 80 (soft limit 60 on a 3B+), hard at 85
 
 
@@ -30,7 +31,11 @@ def throttled(machine: Machine) -> int | None:
 
 def supply(examined: Examined) -> Iterator[Row]:
     """Under-voltage and throttling, now and since the start."""
+    from robot.pi.power import Supply
+
     bits, name = throttled(examined.machine), "power"
+    if Supply(examined.machine.root).read() == 1.0:
+        bits = (bits or 0) | SUPPLY
     if bits is None:
         yield note(name, "the firmware cannot be asked (vcgencmd)")
         return
@@ -57,9 +62,9 @@ def temperature(examined: Examined) -> Iterator[Row]:
         yield note(name, "no sensor tells it")
         return
     if degrees >= HOT_C:
-        yield failure(name, f"{degrees:.0f} °C: about to be slowed down hard; let it cool, fit a fan", "vcgencmd measure_temp")
+        yield failure(name, f"{degrees:.0f} °C: about to be slowed down hard; let it cool, fit a fan", MEASURE)
     elif degrees >= WARM_C:
-        yield warning(name, f"{degrees:.0f} °C: it is slowed down from 80 on; fit a heat sink or a fan", "vcgencmd measure_temp")
+        yield warning(name, f"{degrees:.0f} °C: it is slowed down from 80 on; fit a heat sink or a fan", MEASURE)
     else:
         yield ok(name, f"{degrees:.0f} °C")
 

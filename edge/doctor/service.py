@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from edge.doctor.rows import Examined, Row, failure, note, ok, warning
 from edge.units.render import UNITS, WATCHDOG, motord_json
@@ -15,29 +15,37 @@ def motord(examined: Examined) -> Iterator[Row]:
     """Whether the motors' process answers, and what it says of the wheels."""
     from robot.errors import RobotError
     from robot.motor_report import SENTENCES, Flag
-    from robot.motord.client import DEFAULT_SOCKET, MotordPort
+    from robot.motord.client import ask
+    from robot.motord.main import PATH_VARIABLE, SOCKET
 
-    path = os.environ.get("EDGEBOT_MOTORD", DEFAULT_SOCKET)
-    if not examined.machine.exists(path):
+    path = Path(examined.machine.environment.get(PATH_VARIABLE) or SOCKET)
+    if not path.exists():
         yield note("motord", f"not running (no {path}): the runtime starts one of its own")
         return
     try:
-        with MotordPort.looking(path) as port:
-            report = port.report()
+        report = ask(path)
     except RobotError as error:
         yield failure("motord", str(error), "sudo systemctl restart edgebot-motord")
         return
-    words = f"{SENTENCES[report.cause]}; driven: {'yes' if Flag.DRIVEN in report.flags else 'no'}"
+    flags = report.flags
+    words = [SENTENCES[report.cause], "has a driver" if Flag.DRIVEN in flags else "no driver"]
+    words.append("real-time priority" if Flag.REALTIME in flags else "ordinary priority")
+    words.append("memory locked" if Flag.LOCKED in flags else "memory not locked")
     if report.stopped:
-        yield failure("motord", f"the emergency stop holds: {words}", "edgebot motors acknowledge")
+        yield failure("motord", f"the emergency stop holds ({words[0]})", "edgebot motors acknowledge")
+    elif Flag.UNCHECKED in flags:
+        yield warning("motord", "somebody waived its check of the firmware", "sudo systemctl restart edgebot-motord")
     else:
-        yield ok("motord", words)
+        yield ok("motord", ", ".join(words))
 
 
 def units(examined: Examined) -> Iterator[Row]:
     """Units installed, in force, and written for this robot.toml."""
     machine = examined.machine
-    write = f"edgebot units --robot {examined.toml} -o units && sudo install -m 644 units/*.service {SYSTEM}/ && sudo systemctl daemon-reload"
+    write = (
+        f"edgebot units --robot {examined.toml} -o units && sudo install -m 644 units/*.service {SYSTEM}/ "
+        "&& sudo systemctl daemon-reload"
+    )
     missing = [unit for unit in UNITS if not machine.exists(f"{SYSTEM}/{unit}")]
     if missing:
         yield warning("units", f"not installed: {', '.join(missing)}; nothing restarts or watches the processes", write)
