@@ -22,7 +22,7 @@ def run(
     config: RobotConfig, policy: str, task: str, level: str, seeds: Sequence[int], seconds: float
 ) -> list[Verdict]:
     """Drive one robot in each room for `seconds`, and judge each by the world's truth."""
-    from edge.limits import allowed_speed, forward_limit, ramp
+    from edge.limits import allowed_speed, forward_limit, speed_up
     from edge.policies.baselines import RandomPolicy, StraightPolicy
     from edge.types import Observation
     from robot.kinematics import wheels_from_twist_batch
@@ -49,8 +49,7 @@ def run(
         wanted = np.array([(twist.v, twist.omega) for twist in (one.act(seen) for one in policies)])
         allowed = allowed_speed(heard, now - stamp, config)
         free_v, free_omega = forward_limit(wanted[:, 0], wanted[:, 1], allowed, config)
-        v = ramp(free_v, v, step)
-        omega = ramp(free_omega, omega, step / (0.5 * config.drive.track_m))
+        v, omega = speed_up(free_v, free_omega, v, omega, step, allowed, config)
         world.set_duty(*wheels_from_twist_batch(config.drive, v, omega))
         world.step()
     world.set_duty(0.0, 0.0)

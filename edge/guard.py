@@ -1,29 +1,28 @@
 """The guard: from what a policy wants to what is safe, and the reason.
 
-It stands outside every policy and only decides; the motor port acts. `decide` is a pure function; a
-`Guard` remembers nothing but its last answer, from which starts are ramped.
+It stands outside every policy and only decides; the motor port acts. `decide` is a pure function. A `Guard`
+remembers what no single moment shows and hands it to `decide`: its last answer, from which starts are ramped, the
+echo before, when light was last measured, and what `edge.plausible` doubts.
 
-The wheels are stopped, whatever is wanted, on: the emergency stop, a tilt, a low battery, a sense or a
-command that is not finite, a sense, frame or command that is too old. Forward alone is refused before an
-obstacle (a missing echo is one) and on a pressed bumper; turning and backing off stay allowed there, or
-a robot in a corner would never come out.
+The wheels are stopped, whatever is wanted, on every reason of `STOPPING`. Forward alone is refused before an
+obstacle (a missing echo is one) and on a pressed bumper; turning, slowly, and backing off stay allowed there, or a
+robot in a corner would never come out. Nothing is latched but what `edge.plausible` says is: with the reason the
+stop is gone, and the next start is ramped.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from math import inf, isfinite, radians
 
-from edge.limits import allowed_speed, forward_limit, forward_limit_one, ramp, ramp_one
+from edge.limits import allowed_speed, forward_limit_one, speed_up_one
+from edge.plausible import Plausible
+from edge.reasons import MOVING, SENTENCES, STOPPING, Reason
 from robot.config import RobotConfig
 from robot.kinematics import limit_twist, twist_from_wheels, wheels_from_twist
 from robot.types import STOP, Command, Reading, Senses, Twist
 
-__all__ = [
-    "MOVING", "SENTENCES", "STOPPING", "Guard", "Reason", "Situation", "allowed_speed", "decide", "forward_limit",
-    "forward_limit_one", "ramp", "ramp_one",
-]  # fmt: skip
+__all__ = ["MOVING", "SENTENCES", "STOPPING", "Guard", "Reason", "Situation", "decide"]
 
 SOON_S = 0.05
 """A stamp may lie this far ahead of the guard's `now` (a sampler's thread was quicker), and no further."""
@@ -31,55 +30,8 @@ SOON_S = 0.05
 FIRST_STEP_S = 0.02
 """What the first command after a halt may ramp by."""
 
-
-class Reason(StrEnum):
-    """Why the wheels got what they got. Those in `MOVING` let the wheels turn, all others are a full stop."""
-
-    OK = "ok"
-    LIMITED = "limited"  # within the drive's limits, or ramped
-    OBSTACLE = "obstacle"  # forward speed cut, down to zero, before what the sonar sees
-    BUMP = "bump"  # forward refused: a bumper is pressed, or does not answer
-    NO_ECHO = "no_echo"  # forward refused: the last echo is missing
-    EMERGENCY_STOP = "emergency_stop"  # pressed, or its wire is broken
-    TILT = "tilt"
-    LOW_BATTERY = "low_battery"
-    SENSE_NOT_FINITE = "sense_not_finite"  # a sensor says NaN or infinity
-    STALE_RANGE = "stale_range"
-    STALE_LIGHT = "stale_light"
-    STALE_SENSE = "stale_sense"  # another fitted sense is too old
-    STALE_FRAME = "stale_frame"  # a policy that needs the camera has no result that is young enough
-    STALE_COMMAND = "stale_command"  # it took too long from the senses to the command
-    NOT_FINITE = "not_finite"  # the wanted command is NaN or infinite
-    FAULT = "fault"  # the policy, perception, the recording or the body failed
-    SHUTDOWN = "shutdown"
-
-
-MOVING = frozenset({Reason.OK, Reason.LIMITED, Reason.OBSTACLE, Reason.BUMP, Reason.NO_ECHO})
-"""The reasons under which the wheels may turn."""
-
-SENTENCES = {
-    Reason.OK: "drives as wanted",
-    Reason.LIMITED: "slowed to the drive's limits",
-    Reason.OBSTACLE: "slowed or stopped before an obstacle",
-    Reason.BUMP: "forward refused: a bumper is pressed or silent",
-    Reason.NO_ECHO: "forward refused: the sonar's echo is missing",
-    Reason.EMERGENCY_STOP: "stopped: the emergency stop is pressed, or its wire is broken",
-    Reason.TILT: "stopped: the robot leans too far",
-    Reason.LOW_BATTERY: "stopped: the battery is low",
-    Reason.SENSE_NOT_FINITE: "stopped: a sensor says NaN or infinity",
-    Reason.STALE_RANGE: "stopped: the sonar has sent nothing new",
-    Reason.STALE_LIGHT: "stopped: a light sensor has sent nothing new",
-    Reason.STALE_SENSE: "stopped: a sensor has sent nothing new",
-    Reason.STALE_FRAME: "stopped: no picture that is young enough has been looked at",
-    Reason.STALE_COMMAND: "stopped: it took too long from the senses to the command",
-    Reason.NOT_FINITE: "stopped: the policy wants NaN or infinity",
-    Reason.FAULT: "stopped: something failed",
-    Reason.SHUTDOWN: "stopped: the run has ended",
-}
-"""Each reason in words, for people."""
-
-STOPPING = frozenset(Reason) - MOVING
-"""The reasons under which both wheels are at zero."""
+SLACK_S = 1e-6
+"""Sums of periods are not exact."""
 
 _HALT = Twist(0.0, 0.0)
 
@@ -90,10 +42,18 @@ class Situation:
 
     now: float
     sensed_at: float  # when the iteration took its senses: what is wanted is no younger
+    period_s: float = inf  # of the loop: what took longer is an overrun
     frame_at: float | None = None  # exposure of the frame behind the newest detections
     needs_camera: bool = False
+    bad_frame: bool = False  # the newest frame is no picture to go by
+    link_at: float | None = None  # when the newest message came from whoever drives over a link
+    needs_link: bool = False
     previous: Twist = _HALT  # the last answer, for the ramp
     step_s: float = FIRST_STEP_S  # since the last answer
+    echo_before: Reading | None = None  # the sonar's last sample but one
+    lit_at: tuple[float, float] = (-inf, -inf)  # when left and right light were last measured, for failed samples
+    doubt: Reason | None = None  # what `edge.plausible` says
+    shutdown: bool = False
 
 
 def decide(config: RobotConfig, senses: Senses, wanted: Command, at: Situation) -> tuple[Command, Reason]:
@@ -124,19 +84,27 @@ def decide(config: RobotConfig, senses: Senses, wanted: Command, at: Situation) 
 def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason | None:
     """The first reason for a full stop. Comparisons are written so that NaN fails them too."""
     now, guard = at.now, config.guard
-    # First, since an iteration that hung makes every sense look old, and they are not to blame.
-    if not _age(at.sensed_at, now) <= config.drive.command_timeout_s:
+    if at.shutdown:
+        return Reason.SHUTDOWN
+    # Early, since an iteration that hung makes every sense look old, and they are not to blame.
+    took = _age(at.sensed_at, now)
+    if not took <= config.drive.command_timeout_s:
         return Reason.STALE_COMMAND
     switch = senses.emergency_stop
     if switch is not None and not (_fresh(switch, now, guard.sense_stale_s) and switch.value == 0.0):
         return Reason.EMERGENCY_STOP
+    if not took <= at.period_s + SLACK_S:
+        return Reason.OVERRUN
+    if at.needs_link and (at.link_at is None or not _age(at.link_at, now) <= guard.link_stale_s):
+        return Reason.LOST_LINK
     for reading in _fitted(senses):
         if reading.value is not None and not isfinite(reading.value):
             return Reason.SENSE_NOT_FINITE
     if not _fresh(senses.range, now, config.range.stale_s):
         return Reason.STALE_RANGE
-    if not all(_fresh(light, now, config.light.stale_s) for light in (senses.light_left, senses.light_right)):
-        return Reason.STALE_LIGHT
+    for light, lit_at in zip((senses.light_left, senses.light_right), at.lit_at, strict=True):
+        if not _age(light.stamp if light.value is not None else lit_at, now) <= config.light.stale_s:
+            return Reason.STALE_LIGHT
     for extra in (senses.tilt, senses.battery, senses.speed_left, senses.speed_right):
         if extra is not None and not _fresh(extra, now, guard.sense_stale_s):
             return Reason.STALE_SENSE
@@ -148,7 +116,14 @@ def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason |
         senses.battery.value is None or not senses.battery.value >= guard.min_battery_v
     ):
         return Reason.LOW_BATTERY
+    supply = senses.under_voltage  # sampled slowly: the kernel itself asks every two seconds only
+    if supply is not None and not (_fresh(supply, now, guard.supply_stale_s) and supply.value == 0.0):
+        return Reason.UNDER_VOLTAGE
+    if at.doubt in STOPPING:
+        return at.doubt
     if at.needs_camera:
+        if at.bad_frame:
+            return Reason.BAD_FRAME
         stale_s = 0.0 if config.camera is None else config.camera.stale_s
         if at.frame_at is None or not _age(at.frame_at, now) <= stale_s:
             return Reason.STALE_FRAME
@@ -156,7 +131,7 @@ def _stop_reason(config: RobotConfig, senses: Senses, at: Situation) -> Reason |
 
 
 def _safe_motion(config: RobotConfig, senses: Senses, asked: Twist, at: Situation) -> tuple[Twist, Reason]:
-    """Limits, obstacle and ramp, in this order: each can only take speed away."""
+    """Limits, obstacle and acceleration, in this order: each can only take speed away."""
     drive = config.drive
     limited = limit_twist(drive, asked)
     # Wheel space: where a wheel would have to turn faster than it can, both slow down and the path stays.
@@ -167,31 +142,48 @@ def _safe_motion(config: RobotConfig, senses: Senses, asked: Twist, at: Situatio
     )
     v, omega = (limited.v / over, limited.omega / over) if over > 1.0 else (limited.v, limited.omega)
 
-    reason, allowed = Reason.OBSTACLE, 0.0
-    if any(bump is not None and not _free(bump, at.now, config) for bump in (senses.bump_left, senses.bump_right)):
-        reason = Reason.BUMP
-    elif senses.range.value is None:
-        reason = Reason.NO_ECHO
-    else:
-        allowed = allowed_speed(senses.range.value, _age(senses.range.stamp, at.now), config)
+    allowed, reason = _ahead(config, senses, at)
     free_v, free_omega = forward_limit_one(v, omega, allowed, config)
     if (free_v, free_omega) == (v, omega):
         reason = Reason.OK
-
-    # Where the body's motion is ramped, v and omega each: turning back and forth costs no forward speed.
-    step = drive.max_accel_mps2 * at.step_s
-    safe = Twist(
-        ramp_one(free_v, at.previous.v, step), ramp_one(free_omega, at.previous.omega, step / (0.5 * drive.track_m))
-    )
+    before, step = at.previous, drive.max_accel_mps2 * at.step_s
+    safe = Twist(*speed_up_one(free_v, free_omega, before.v, before.omega, step, allowed, config))
     if reason is Reason.OK and safe != asked:
         reason = Reason.LIMITED
     return safe, reason
 
 
+def _ahead(config: RobotConfig, senses: Senses, at: Situation) -> tuple[float, Reason]:
+    """How fast forward may be (m/s), and what would be to blame for it."""
+    if any(bump is not None and not _free(bump, at.now, config) for bump in (senses.bump_left, senses.bump_right)):
+        return 0.0, Reason.BUMP
+    if at.doubt is Reason.STUCK_RANGE:
+        return 0.0, Reason.STUCK_RANGE
+    speed = _forward_speed(config, senses, at)
+    allowed = inf
+    if senses.range.value is None:
+        return 0.0, Reason.NO_ECHO
+    for echo in (senses.range, at.echo_before):  # an echo that leaps away is not believed at once: both count
+        if echo is not None and echo.value is not None:
+            if not echo.value <= config.range.max_m + 1e-6:
+                return 0.0, Reason.NO_ECHO
+            allowed = min(allowed, allowed_speed(echo.value, _age(echo.stamp, at.now), config, speed))
+    return allowed, Reason.OBSTACLE
+
+
+def _forward_speed(config: RobotConfig, senses: Senses, at: Situation) -> float | None:
+    """Measured, m/s, and what may have been gained since; None where a wheel's speed is not known."""
+    left, right = senses.speed_left, senses.speed_right
+    if left is None or right is None or left.value is None or right.value is None:
+        return None
+    measured = 0.5 * (left.value + right.value)
+    return max(measured, min(at.previous.v, measured + config.drive.max_accel_mps2 * at.step_s), 0.0)
+
+
 def _fitted(senses: Senses) -> tuple[Reading, ...]:
     found = (
         senses.range, senses.light_left, senses.light_right, senses.speed_left, senses.speed_right,
-        senses.bump_left, senses.bump_right, senses.tilt, senses.battery,
+        senses.bump_left, senses.bump_right, senses.tilt, senses.battery, senses.under_voltage,
     )  # fmt: skip
     return tuple(reading for reading in found if reading is not None)
 
@@ -216,13 +208,22 @@ class Guard:
     Args:
         config: the robot.
         needs_camera: the policy lives by detections, so that a frame that is too old is a full stop.
+        needs_light: it lives by light, so that light sensors that cannot be right are.
+        needs_link: someone drives over a link, so that its silence is.
     """
 
-    def __init__(self, config: RobotConfig, needs_camera: bool = False) -> None:
+    def __init__(
+        self, config: RobotConfig, needs_camera: bool = False, *, needs_light: bool = False, needs_link: bool = False
+    ) -> None:
         self.config = config
-        self.needs_camera = needs_camera
+        self.needs_camera, self.needs_link = needs_camera, needs_link
+        self.plausible = Plausible(config, needs_light)
+        self._shutdown = False
         self._previous = _HALT
         self._at: float | None = None
+        self._echo: Reading | None = None
+        self._echo_before: Reading | None = None
+        self._lit_at = (-inf, -inf)
 
     def check(
         self,
@@ -231,7 +232,10 @@ class Guard:
         now: float,
         *,
         sensed_at: float | None = None,
+        period_s: float = inf,
         frame_at: float | None = None,
+        bad_frame: bool = False,
+        link_at: float | None = None,
     ) -> tuple[Command, Reason]:
         """The safe command at `now`, and the reason.
 
@@ -240,19 +244,31 @@ class Guard:
             wanted: what the policy asks for.
             now: the clock's time at the moment of acting, after the policy.
             sensed_at: when this iteration began; `senses.stamp` where it is not given.
+            period_s: what an iteration may take.
             frame_at: exposure of the frame behind the detections that the policy saw, None without any.
+            bad_frame: the newest frame is frozen, black or of another size.
+            link_at: when the newest message came over the link, None before the first.
         """
         since = FIRST_STEP_S if self._at is None else now - self._at
         if not 0.0 <= since <= self.config.drive.command_timeout_s:
             self.halted()  # a pause so long that the motor port has stopped the wheels by itself
             since = FIRST_STEP_S
+        doubt = self._perceive(senses, since, now)
         situation = Situation(
             now=now,
             sensed_at=senses.stamp if sensed_at is None else sensed_at,
+            period_s=period_s,
             frame_at=frame_at,
             needs_camera=self.needs_camera,
+            bad_frame=bad_frame,
+            link_at=link_at,
+            needs_link=self.needs_link,
             previous=self._previous,
             step_s=since,
+            echo_before=self._echo_before,
+            lit_at=self._lit_at,
+            doubt=doubt,
+            shutdown=self._shutdown,
         )
         command, reason = decide(self.config, senses, wanted, situation)
         self._at = now
@@ -263,3 +279,27 @@ class Guard:
         """The wheels were stopped past the guard: the next start is ramped from zero."""
         self._previous = _HALT
         self._at = None
+
+    def shutdown(self) -> None:
+        """The run has ended: from now on the answer is a full stop."""
+        self.halted()
+        self._shutdown = True
+
+    def begin(self) -> None:
+        """A run begins: nothing is known of what was before."""
+        self.halted()
+        self.plausible.reset()
+        self._shutdown = False
+        self._echo = self._echo_before = None
+        self._lit_at = (-inf, -inf)
+
+    def _perceive(self, senses: Senses, since: float, now: float) -> Reason | None:
+        """Take note of what the next iterations must know of these senses; returns what is doubted."""
+        if self._echo is None or senses.range.stamp != self._echo.stamp:
+            self._echo_before, self._echo = self._echo, senses.range
+        left, right = senses.light_left, senses.light_right
+        self._lit_at = (
+            self._lit_at[0] if left.value is None else left.stamp,
+            self._lit_at[1] if right.value is None else right.stamp,
+        )
+        return self.plausible.doubt(senses, self._previous, since, now)

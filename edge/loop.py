@@ -3,6 +3,10 @@
 One thread does it all, and only a complete iteration sends a command: there is no keep-alive that could
 hide a hang. The motor port's deadline is the watchdog. On every way out, an exception or a signal too,
 the wheels are at zero before anything else is done.
+
+An exception in any stage of an iteration costs that iteration: wheels at zero, the reason kept, and the next one
+begins anew, so that a fault that passes needs nobody. A body that has failed for `GIVE_UP_S` ends the run; a policy
+or a perception that fails leaves the robot standing with its reason shown; a recording that fails is let go.
 """
 
 from __future__ import annotations
@@ -13,15 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from edge.errors import EdgeError
 from edge.guard import MOVING, Guard, Reason
+from edge.perception.frames import FrameCheck
 from edge.perception.runner import Perception
 from edge.signals import Interrupted, stop_on_signal
-from edge.summary import Ended, Summary
+from edge.summary import Ended, Incidents, Summary
 from edge.timing import Latency
 from edge.types import Detections, Observation, Policy
 from robot.clock import VirtualClock, WallClock
+from robot.errors import RobotError
 from robot.kinematics import twist_from_wheels
-from robot.types import STOP, Body, Clock, Command, Senses, Twist, Wheels
+from robot.types import STOP, Body, Clock, Command, Reading, Senses, Twist, Wheels
+
+GIVE_UP_S = 10.0
+"""How long a body may fail without one good iteration: a motor process that is started anew needs two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,23 @@ class Tick:
     reason: Reason
     message: str  # more on the reason, where there is more to say
     overruns: int  # so far
+    asked: bool = True  # whether the policy was called
+    before: Wheels = STOP  # what was on the wheels when it was
+
+
+class Link(Protocol):
+    """Whoever drives from elsewhere, as the loop sees it; `edge.link` has one."""
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the newest message was taken, by the body's clock; None before the first."""
 
 
 class Recorder(Protocol):
-    """What the loop hands its iterations to. Neither call may block; both raise `EdgeError` once it has failed."""
+    """What the loop hands its iterations to. Neither call may block; both raise `EdgeError` once it has failed.
+
+    One that has failed is called no more: its robot halts for an iteration, then drives on without it.
+    """
 
     def tick(self, tick: Tick) -> None: ...
 
@@ -64,6 +87,7 @@ class Loop:
         rate_hz: iterations a second.
         perception: what turns frames into detections; None leaves `Observation.detections` None.
         recorder: gets each iteration.
+        link: whoever drives from elsewhere; the guard stops the robot when it is silent.
     """
 
     def __init__(
@@ -75,6 +99,7 @@ class Loop:
         rate_hz: float = 50.0,
         perception: Perception | None = None,
         recorder: Recorder | None = None,
+        link: Link | None = None,
     ) -> None:
         if not 0 < rate_hz <= 1000:
             raise ValueError(f"rate_hz is {rate_hz!r}; it must be greater than 0 and at most 1000")
@@ -82,13 +107,17 @@ class Loop:
             raise ValueError(f"rate_hz is {rate_hz!r}, but the virtual clock ticks only each {clock.tick_s} s")
         self.body, self.policy, self.guard, self.clock = body, policy, guard, clock
         self.period_s = 1.0 / rate_hz
-        self.perception, self.recorder = perception, recorder
+        self.perception, self.recorder, self.link = perception, recorder, link
+        camera = guard.config.camera
+        self.frames = None if perception is None or camera is None else FrameCheck(camera)
         self.latencies = {name: Latency() for name in STAGES}
         self._watch = WallClock().now  # what a stage costs is real time, under a virtual clock too
         self._applied: Wheels = STOP
         self._reasons = dict.fromkeys(Reason, 0)
-        self._moving = True
+        self._incidents = Incidents()
+        self._start = 0.0
         self._said: tuple[str, float] = ("", 0.0)
+        self._failing_since: float | None = None
         self._ticks = self._overruns = self._missed = self._faults = 0
         self._distance_m = 0.0
 
@@ -106,13 +135,16 @@ class Loop:
             on_tick: called with each iteration, after its command; must be quick.
 
         Returns:
-            The summary. A failure of the body, perception or recording ends the run and is told there
-            (`Ended.FAULT`); SIGINT and SIGTERM end it too where this is the main thread.
+            The summary, with every incident. A body that fails for good, or an exception in `until` or `on_tick`,
+            ends the run (`Ended.FAULT`); SIGINT, SIGTERM and SIGHUP end it too where this is the main thread.
         """
-        start = self.clock.now()
+        start = self._start = self.clock.now()
         message = ""
         try:
             with stop_on_signal(self.body.stop):
+                self.guard.begin()
+                if self.frames is not None:
+                    self.frames.reset()
                 self.policy.reset()
                 ended = self._iterate(start, duration_s, until, on_tick)
         except Interrupted as signal:
@@ -124,7 +156,7 @@ class Loop:
             self._log("error", f"{message}\n{traceback.format_exc()}")
         finally:
             self.body.stop()
-            self.guard.halted()
+            self.guard.shutdown()
             self._applied = STOP
         self._log("info", f"ended: {ended}{': ' if message else ''}{message}")
         return self._summary(ended, message, self.clock.now() - start)
@@ -145,6 +177,8 @@ class Loop:
                 return Ended.DURATION
             clock.sleep_until(due)
             tick = self._step(due)
+            if self._failing_since is not None and tick.now - self._failing_since > GIVE_UP_S:
+                raise EdgeError(f"{tick.message}; that went on for {GIVE_UP_S:g} s, so the run is ended")
             if on_tick is not None:
                 on_tick(tick)
             if until is not None and until():
@@ -159,93 +193,113 @@ class Loop:
                 step = following
 
     def _step(self, due: float) -> Tick:
+        """One iteration. Whatever raises in it, the wheels are at zero before anything else is done."""
         clock, watch, latencies = self.clock, self._watch, self.latencies
         now = clock.now()
         latencies["lateness"].add(now - due)
-
-        began = watch()
-        senses = self.body.sense()
-        sensed = watch()
-        detections = None
-        if self.perception is not None:
-            self.perception.offer(senses.frame)
-            detections = self.perception.newest(now)
-        seen = watch()
-        wanted, fault = self._ask(Observation(now, senses, detections, self._applied))
-        thought = watch()
+        senses, detections = _nothing(now), None
+        wanted: Command = STOP
         command: Command = STOP
-        if fault:
-            reason = Reason.FAULT
-            self.guard.halted()
-        else:
+        message, stage, asked, before, problem = "", "sense", False, self._applied, ""
+        began = watch()
+        try:
+            senses = self.body.sense()
+            sensed = watch()
+            stage = "perception"
+            if self.perception is not None:
+                self.perception.offer(senses.frame if self.frames is None else self.frames.usable(senses.frame))
+                detections = self.perception.newest(now)
+                problem = "" if self.frames is None else self.frames.problem
+            seen = watch()
+            stage, asked = f"policy {self.policy.name}", True
+            wanted = _command(self.policy.act(Observation(now, senses, detections, before)))
+            thought = watch()
+            stage = "guard"
             command, reason = self.guard.check(
                 senses,
                 wanted,
                 clock.now(),
                 sensed_at=now,
+                period_s=self.period_s,
                 frame_at=None if detections is None else detections.stamp,
+                bad_frame=bool(problem),
+                link_at=None if self.link is None else self.link.heard_at,
             )
-        judged = watch()
-        if reason in MOVING:
-            self._applied = self.body.drive(command)
-        else:
+            judged = watch()
+            stage = "actuation"
+            if reason in MOVING:
+                self._applied = self.body.drive(command, now)
+            else:
+                self.body.stop()
+                self._applied = STOP
+            acted, driven = clock.now(), watch()
+            if reason is Reason.BAD_FRAME:
+                message = problem
+            elif reason is Reason.STALE_FRAME and self.perception is not None:
+                message = self.perception.trouble
+        except Exception as error:
             self.body.stop()
-            self._applied = STOP
-        acted, driven = clock.now(), watch()
-
-        latencies["sense"].add(sensed - began)
-        latencies["perception"].add(seen - sensed)
-        latencies["policy"].add(thought - seen)
-        latencies["guard"].add(judged - thought)
-        latencies["actuation"].add(driven - judged)
-        latencies["range age"].add(acted - senses.range.stamp)
-        if detections is not None:
-            latencies["capture age"].add(acted - detections.stamp)
+            self._applied = command = STOP
+            acted, driven = clock.now(), watch()
+            reason, message = Reason.FAULT, self._failed(stage, error, now)
+        else:
+            self._failing_since = None
+            latencies["sense"].add(sensed - began)
+            latencies["perception"].add(seen - sensed)
+            latencies["policy"].add(thought - seen)
+            latencies["guard"].add(judged - thought)
+            latencies["actuation"].add(driven - judged)
+            latencies["range age"].add(acted - senses.range.stamp)
+            if detections is not None:
+                latencies["capture age"].add(acted - detections.stamp)
 
         self._reasons[reason] += 1
         self._ticks += 1
         self._distance_m += abs(twist_from_wheels(self.guard.config.drive, self._applied).v) * self.period_s
         tick = Tick(
-            self._ticks - 1, due, now, acted, senses, detections, wanted, command, self._applied, reason, fault,
-            self._overruns,
+            self._ticks - 1, due, now, acted, senses, detections, wanted, command, self._applied, reason, message,
+            self._overruns, asked, before,
         )  # fmt: skip
-        self._tell(tick)
+        self._tell(now, reason, message)
         if self.recorder is not None:
-            self.recorder.tick(tick)
+            try:
+                self.recorder.tick(tick)
+            except Exception as error:  # a full disk ends the recording, not the drive
+                self._lose_recording(error)
             latencies["recording"].add(watch() - driven)
         return tick
 
-    def _ask(self, observation: Observation) -> tuple[Command, str]:
-        """The policy's wish, or STOP and what went wrong: a policy's fault is no reason to die."""
-        try:
-            wanted = self.policy.act(observation)
-            if isinstance(wanted, Twist):
-                return Twist(float(wanted.v), float(wanted.omega)), ""
-            if isinstance(wanted, Wheels):
-                return Wheels(float(wanted.left), float(wanted.right)), ""
-            raise TypeError(f"it wants {wanted!r}, which is neither a Twist nor Wheels")
-        except Exception as error:
-            self.body.stop()
+    def _failed(self, stage: str, error: Exception, now: float) -> str:
+        """Take note of an iteration that raised, the wheels being at zero; returns what went wrong."""
+        self.guard.halted()
+        policy = stage.startswith("policy")
+        what = sentence(error) if _own(error) and not policy else f"{stage}: {sentence(error)}"
+        if policy:
             self._faults += 1
-            what = f"policy {self.policy.name}: {sentence(error)}"
-            if self._new(what, observation.now):
-                self._log("error", f"{what}\n{traceback.format_exc()}")
-            return STOP, what
-
-    def _tell(self, tick: Tick) -> None:
-        """Log where the robot stops for a reason, and where it drives again; not each limit on the way."""
-        moving = tick.reason in MOVING
-        if moving != self._moving:
-            self._moving = moving
-            self._log("info" if moving else "warning", f"{'drives again' if moving else 'stopped'}: {tick.reason}")
-
-    def _new(self, what: str, now: float) -> bool:
-        """False for what was said within the last second: fifty tracebacks a second help nobody."""
+        elif stage != "perception" and self._failing_since is None:
+            self._failing_since = now
         said, when = self._said
-        if said == what and now - when < 1.0:
-            return False
-        self._said = (what, now)
-        return True
+        if said != what or now - when >= 60.0:  # fifty tracebacks a second help nobody
+            self._said = (what, now)
+            self._log("error", what if _own(error) else f"{what}\n{traceback.format_exc()}")
+        return what
+
+    def _lose_recording(self, error: Exception) -> None:
+        self.body.stop()
+        self._applied = STOP
+        self.guard.halted()
+        self.recorder = None
+        what = sentence(error) if _own(error) else f"recording: {sentence(error)}"
+        self._incidents.note(self.clock.now() - self._start, Reason.FAULT, what)
+
+    def _tell(self, now: float, reason: Reason, message: str) -> None:
+        """Log where the robot stops for a reason, and where it drives again; not each limit on the way."""
+        stopped = reason not in MOVING
+        if self._incidents.note(now - self._start, reason if stopped else None, message):
+            if stopped:
+                self._log("warning", f"stopped: {reason}{': ' if message else ''}{message}")
+            else:
+                self._log("info", f"drives again: {reason}")
 
     def _log(self, level: str, message: str) -> None:
         if self.recorder is not None:
@@ -266,6 +320,7 @@ class Loop:
             duration_s=duration_s,
             distance_m=self._distance_m,
             reasons={str(reason): count for reason, count in self._reasons.items() if count},
+            incidents=self._incidents.told(),
             stages=stages,
             overruns=self._overruns,
             missed=self._missed,
@@ -276,12 +331,28 @@ class Loop:
 
 def sentence(error: BaseException) -> str:
     """An exception in one line: what it says, and for one that is not the product's own, its type and place."""
-    from edge.errors import EdgeError
-    from robot.errors import RobotError
-
     text = " ".join(str(error).split())
-    if isinstance(error, (EdgeError, RobotError)):
+    if _own(error):
         return text
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}{': ' if text else ''}{text}"
+
+
+def _own(error: BaseException) -> bool:
+    return isinstance(error, (EdgeError, RobotError))
+
+
+def _command(wanted: Command) -> Command:
+    """The policy's wish in plain numbers; raises for what is no command."""
+    if isinstance(wanted, Twist):
+        return Twist(float(wanted.v), float(wanted.omega))
+    if isinstance(wanted, Wheels):
+        return Wheels(float(wanted.left), float(wanted.right))
+    raise TypeError(f"it wants {wanted!r}, which is neither a Twist nor Wheels")
+
+
+def _nothing(now: float) -> Senses:
+    """What is known where the senses themselves failed."""
+    failed = Reading(None, now)
+    return Senses(now, failed, failed, failed)

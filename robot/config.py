@@ -149,6 +149,8 @@ class GuardLimits(_Part):
     reaction_s: Annotated[float, Field(ge=0, le=1)] = 0.1  # command to wheels
     turn_only_radps: Annotated[float, Field(gt=0, le=20)] = 2.0  # turning speed where forward is refused
     sense_stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3  # bumpers, switch, tilt, battery, wheel speeds
+    supply_stale_s: Annotated[float, Field(gt=0, le=10)] = 1.0  # the computer's supply, which is sampled slowly
+    link_stale_s: Annotated[float, Field(gt=0, le=2)] = 0.2  # silence of whoever drives over a link
     max_tilt_deg: Annotated[float, Field(gt=0, le=90)] = 30.0  # from upright, where a tilt sensor is fitted
     min_battery_v: Annotated[float, Field(ge=0, le=60)] = 6.0  # two lithium cells nearly empty, where measured
 

@@ -73,6 +73,7 @@ class LightPolicy:
 
     name = "light"
     needs_camera = False
+    needs_light = True
 
     LOOK_RADPS = 2.5
     NEAR = 0.945  # reading of the brighter side at which the lamp is reached

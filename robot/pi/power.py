@@ -1,8 +1,8 @@
 """Whether the Pi's own supply has sagged: what `vcgencmd get_throttled` knows, from the kernel's files.
 
 The driver `raspberrypi-hwmon` asks the firmware every two seconds and shows the answer as an alarm of the chip
-`rpi_volt` (docs.kernel.org, "Kernel driver raspberrypi-hwmon"); reading it takes microseconds. A motor that stalls pulls
-a shared supply down, and a Pi below 4.63 V does not compute dependably: the guard stops the wheels.
+`rpi_volt` (docs.kernel.org, "Kernel driver raspberrypi-hwmon"); reading it takes microseconds. A motor that stalls
+pulls a shared supply down, and a Pi below 4.63 V does not compute dependably: the guard stops the wheels.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def test_the_whole_way_equals_the_batched_way(monkeypatch, kind, tolerance, leve
     # It was a drive, seen by the policy all along: with echoes and without, near things and far ones.
     shown = np.array(one.script.seen)
     assert len(shown) == len(one.senses) >= SECONDS / PERIOD_S - 1
-    assert one.path_m > 2.0
+    assert one.path_m > 1.2
     valid = shown[:, observation.FIELDS.index("range_valid")]
     assert 0.02 < np.mean(valid == 0) < 0.3
     assert np.ptp(shown[:, 0]) > 0.1 and np.ptp(shown[:, observation.FIELDS.index("range_near")]) > 0.5

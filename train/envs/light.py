@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import observation
-from edge.limits import allowed_speed, forward_limit, ramp
+from edge.limits import allowed_speed, forward_limit, speed_up
 from edge.observation import LightObserver
 from robot.config import RobotConfig, load
 from robot.kinematics import wheels_from_twist_batch
@@ -137,15 +137,13 @@ class LightBatch:
     def _drive(self, command: Floats) -> Flags:
         """One decision's ticks; returns which robots touched something. Takes the next senses on the way."""
         world, config = self._world, self.config
-        dv = config.drive.max_accel_mps2 * TICK_S
-        domega = dv / (0.5 * config.drive.track_m)
+        step = config.drive.max_accel_mps2 * TICK_S
         way = np.zeros(self.n, np.float32)  # driven since the range was taken
         touched = np.zeros(self.n, np.bool_)
         for tick in range(self._ticks):
             allowed = allowed_speed(self._range - way, self.SENSE_TICKS * TICK_S, config)
             v, omega = forward_limit(command[0], command[1], allowed, config)
-            self._applied[0] = ramp(v, self._applied[0], dv)
-            self._applied[1] = ramp(omega, self._applied[1], domega)
+            self._applied[:] = speed_up(v, omega, self._applied[0], self._applied[1], step, allowed, config)
             world.set_duty(*wheels_from_twist_batch(config.drive, self._applied[0], self._applied[1]))
             world.step()
             touched |= world.contact
