@@ -99,13 +99,13 @@ class MotorCore:
         return self._cause
 
     def report(
-        self, switch: Switch = Switch.ABSENT, flags: Flag = Flag.DRIVEN | Flag.YOURS, digest: int = 0
+        self, switch: Switch = Switch.ABSENT, flags: Flag = Flag.DRIVEN | Flag.YOURS, digest: int = 0, driver: int = 0
     ) -> Report:
         """What is applied and why; the host adds what it knows beside."""
         now = self._clock.now()
         return Report(
             now, self._applied, self._cause, now - self._arrived, self.deadline, switch, flags, os.getpid(),
-            self.started, self.commands, self.expiries, self.refusals, digest,
+            self.started, self.commands, self.expiries, self.refusals, digest, driver,
         )  # fmt: skip
 
     def apply(self, wheels: Wheels, valid_until: float) -> Wheels:

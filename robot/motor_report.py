@@ -81,6 +81,7 @@ class Report:
     expiries: int  # how often the wheels were stopped because nothing came in time
     refusals: int  # commands not finite, beyond the limits or malformed
     digest: int = 0  # of the configuration, where a process of its own has one
+    driver: int = 0  # process that drives; 0 where there is none, or the kernel does not tell
 
     @property
     def stopped(self) -> bool:

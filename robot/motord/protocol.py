@@ -53,7 +53,7 @@ class ProtocolError(RobotError):
 
 _HEAD = struct.Struct("<2sBBQ")
 _COMMAND = struct.Struct("<ddd")
-_REPORT = struct.Struct("<dddBddBHIdQIII")
+_REPORT = struct.Struct("<dddBddBHIdQIIII")
 _KINDS = {int(kind): kind for kind in Kind}
 
 
@@ -79,6 +79,7 @@ def report(sequence: int, found: Report) -> bytes:
         found.stamp, found.applied.left, found.applied.right, found.cause, found.age_s, found.deadline,
         found.switch, found.flags, found.pid, found.started, found.commands & 0xFFFFFFFFFFFFFFFF,
         found.expiries & 0xFFFFFFFF, found.refusals & 0xFFFFFFFF, found.digest,
+        found.driver,
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def head(data: bytes) -> tuple[Kind, int]:
         ProtocolError: it is not of this protocol and version.
     """
     if len(data) < _HEAD.size or data[:2] != MAGIC:
-        raise ProtocolError(f"{len(data)} bytes over the motors' socket are no message of edgebot-motord; end their sender")
+        raise ProtocolError(f"{len(data)} bytes on the motors' socket are no message of ours; end their sender")
     _, version, number, sequence = _HEAD.unpack_from(data)
     if version != VERSION:
         raise ProtocolError(

@@ -292,7 +292,8 @@ class Server:
             flags |= Flag.LATCHED
         if not self._latch.stored:
             flags |= Flag.UNSTORED
-        return self._core.report(self._switch, flags, self._digest)
+        driver = 0 if self._driver is None else self._driver.pid
+        return self._core.report(self._switch, flags, self._digest, driver)
 
     def _drop(self, peer: Peer) -> None:
         if peer is self._driver:

@@ -48,7 +48,7 @@ _MODEL_FILTERS = set().union(*(filters for _, filters in _MODELS))
 
 
 class Finding(NamedTuple):
-    """One thing looked at: whether it is as it must be, what was found, and what mends it."""
+    """One thing looked at: whether it is as it must be, what was found, and the command that mends it."""
 
     ok: bool
     what: str
@@ -87,7 +87,7 @@ def complaint(motor_pins: Iterable[int], root: Path = Path("/")) -> str:
     if not model.startswith("Raspberry Pi") and not any((root / place).is_file() for place in PLACES):
         return "this machine is no Raspberry Pi, whose firmware holds motor pins low; use --sim, or run it on the robot"
     wrong = [finding for finding in check(motor_pins, root) if not finding.ok]
-    return "; ".join(f"{finding.what}: {finding.mend}" for finding in wrong)
+    return "; ".join(f"{finding.what}: run `{finding.mend}`" for finding in wrong)
 
 
 def _strict(settings: Settings, root: Path, line: str, shown: str) -> Finding:
@@ -96,17 +96,20 @@ def _strict(settings: Settings, root: Path, line: str, shown: str) -> Finding:
         return Finding(True, "released motor pins become inputs (strict_gpiod)")
     if settings.strict:
         why = "is set but not in force" if running is False else "is set, but this kernel does not say that it knows it"
-        return Finding(False, f"strict_gpiod {why}", "run `sudo apt full-upgrade`, then `sudo reboot`")
-    mend = f"run `echo {line} | sudo tee -a {shown}`, then `sudo reboot`"
-    return Finding(False, "a dead program's motor pins would keep their level (no strict_gpiod)", mend)
+        return Finding(False, f"strict_gpiod {why}", "sudo apt full-upgrade && sudo reboot")
+    return Finding(False, "a dead program's motor pins would keep their level (no strict_gpiod)", _add(line, shown))
 
 
 def _boot(settings: Settings, pins: list[int], line: str, shown: str) -> Finding:
     open_ = [pin for pin in pins if not settings.low.get(pin, False)]
     if not open_:
         return Finding(True, f"GPIO {_list(pins)} are low from the firmware on")
-    mend = f"run `echo {line} | sudo tee -a {shown}`, then `sudo reboot`"
-    return Finding(False, f"nothing holds GPIO {_list(open_)} low while the Pi boots", mend)
+    return Finding(False, f"nothing holds GPIO {_list(open_)} low while the Pi boots", _add(line, shown))
+
+
+def _add(line: str, shown: str) -> str:
+    # The file may end under a filter that does not hold here.
+    return rf"printf '\n[all]\n{line}\n' | sudo tee -a {shown} && sudo reboot"
 
 
 def _list(pins: list[int]) -> str:
