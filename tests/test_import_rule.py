@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-WORKSHOP = {"tensorflow", "keras", "gymnasium", "tensorboard", "matplotlib", "jinja2", "imageio_ffmpeg"}
+WORKSHOP = {"tensorflow", "keras", "gymnasium", "tensorboard", "matplotlib", "jinja2", "imageio_ffmpeg", "pyarrow"}
 
 # Room -> what it never imports, not even inside a function.
 NEVER = {
