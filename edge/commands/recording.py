@@ -146,22 +146,25 @@ def _sentence(report: Report) -> str:
 
 
 def _show(info: Info) -> None:
-    """One file as tables on stdout."""
+    """One file as tables on stderr."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
-    about = Table(title=info.path, title_justify="left", show_header=False, box=None)
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console.width = 200  # nobody's terminal: nothing is wrapped
+    about = Table(title=escape(info.path), title_justify="left", show_header=False, box=None)
     colour = {"whole": "green", "not closed": "yellow"}.get(info.state, "red")
-    mend = "" if info.state == "whole" else f"; `edgebot recording repair {info.path}` mends it"
+    mend = "" if info.state == "whole" else f"; `edgebot recording repair {escape(info.path)}` mends it"
     about.add_row("state", f"[{colour}]{info.state}[/]{mend}")
     for damage in info.damage if info.state == "damaged" else ():
         about.add_row("", damage)
     about.add_row("size", f"{info.bytes / 1e6:.2f} MB, {info.duration_s:.1f} s, {info.messages} messages")
     for key, text in info.metadata.items():
-        about.add_row(key, text)
+        about.add_row(key, escape(text))
     for name, size in info.attachments.items():
-        about.add_row("holds", f"{name}, {size} bytes")
+        about.add_row("holds", f"{escape(name)}, {size} bytes")
     for kind, count in info.frames.items():
         about.add_row("frames", f"{count}, {kind}")
     total = max(sum(info.reasons.values()), 1)
@@ -169,7 +172,7 @@ def _show(info: Info) -> None:
         about.add_row("guard", f"{count / total:6.1%} {reason}")
     about.add_row("missing", f"{info.dropped} items dropped, {info.overruns} overruns of the loop")
     for line in info.warnings[-5:]:
-        about.add_row("log", line)
+        about.add_row("log", escape(line))
     if len(info.warnings) > 5:
         about.add_row("", f"and {len(info.warnings) - 5} earlier warnings")
     console.print(about)

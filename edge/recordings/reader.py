@@ -274,11 +274,28 @@ class _Gatherer:
 
 
 def episodes(paths: Sequence[str | Path]) -> list[Recording]:
-    """The runs that these files hold, in the order given: the parts of a rotated run become one recording."""
+    """The runs that these files hold, in the order given: the parts of a rotated run become one recording.
+
+    A folder stands for all recordings in it.
+
+    Raises:
+        UnreadableError: a file is no recording, or a folder holds none.
+    """
     runs: dict[str, list[tuple[int, Path]]] = {}
-    for path in map(Path, paths):
+    for path in _files(paths):
         metadata = Recording(path).metadata
         run = metadata.get("run", "")
         runs.setdefault(run or str(path), []).append((int(metadata.get("part", "0")), path))
     return [Recording(*(path for _, path in sorted(parts))) for parts in runs.values()]
 
+
+
+def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(path.glob("*.mcap"))
+        if not found:
+            raise UnreadableError(f"the folder {path} holds no recording; give an .mcap file, as `--record` writes it")
+        yield from found

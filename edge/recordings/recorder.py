@@ -275,14 +275,18 @@ class Recorder:
         limits = self._rotation
         if limits is None:
             return
-        # Room for what the next second brings: the folder never holds more than it may, not even for a moment.
-        size, margin = self._disk.size, 2 * self._writer.largest_chunk
+        margin = 2 * self._writer.largest_chunk  # what the next second may bring
+        self._keep_within(limits, margin)
+        if limits.is_over(self._disk.size, margin, self._clock.now() - self._opened):
+            self._finish()
+            self._open()
+
+    def _keep_within(self, limits: Rotation, margin: int) -> None:
+        """Remove the oldest files before the folder holds more than it may, not after."""
+        size = self._disk.size
         if limits.keep_bytes is not None and self._others + size + margin > limits.keep_bytes:
             folders.make_room(self._target, limits.keep_bytes - margin, self.path, size)
             self._others = folders.total(self._target, self.path)
-        if limits.is_over(size, margin, self._clock.now() - self._opened):
-            self._finish()
-            self._open()
 
     def _open(self) -> None:
         """Begin a file: header, what the run was, attachments and channels are on the disk when this returns."""
@@ -315,6 +319,8 @@ class Recorder:
         self._disk, self._writer, self._finished = disk, writer, False
         self._opened = self._clock.now()
         self.files += 1
+        if self._rotation is not None:
+            self._keep_within(self._rotation, folders.LEAST_BYTES)
 
     def _finish(self) -> None:
         self._writer.finish()
