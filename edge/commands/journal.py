@@ -73,5 +73,5 @@ class Journal:
                 stream = sys.stderr if self._stream is None else self._stream
                 stream.write(line)
                 stream.flush()
-            except (OSError, ValueError):  # the pipe is closed, the disk is full: the run goes on without its log
+            except Exception:  # the pipe is closed, the disk or the memory full: the run goes on without its log
                 broken = True

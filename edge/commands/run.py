@@ -309,13 +309,16 @@ def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
         table.add_row("overruns", f"{summary.overruns} iterations took too long ({latest}), {summary.missed} left out")
     if session.recorder is not None:
         table.add_row("recording", escape(session.recorder.sentence()))
-    console.print(table)
     costs = Table(title="milliseconds", title_justify="left", box=None)
     for name in ("stage", "p50", "p99", "max"):
         costs.add_column(name, justify="left" if name == "stage" else "right")
     for name, stage in summary.stages.items():
         costs.add_row(name, *(f"{1e3 * part:.3f}" for part in (stage.p50_s, stage.p99_s, stage.max_s)))
-    console.print(costs)
+    with console.capture() as text:  # rich's own way with a closed pipe would end the program, and standard output too
+        console.print(table)
+        console.print(costs)
+    sys.stderr.write(text.get())
+    sys.stderr.flush()
 
 
 def _goal(task: str, verdict: Verdict) -> str:
