@@ -46,6 +46,7 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 _NUMBER = {"type": "number"}
 _INTEGER = {"type": "integer"}
 _TEXT = {"type": "string"}
+_TRUTH = {"type": "boolean"}
 _TIME = _object("time", sec={"type": "integer", "minimum": 0}, nsec={"type": "integer", "minimum": 0})
 _COLOR = _object("foxglove.Color", r=_NUMBER, g=_NUMBER, b=_NUMBER, a=_NUMBER)
 _POINT = _object("foxglove.Point2", x=_NUMBER, y=_NUMBER)
@@ -174,6 +175,8 @@ COMMAND = Topic(
         applied=_WHEELS,
         reason=_TEXT,
         message=_TEXT,
+        asked=_TRUTH,  # whether the policy was called in this iteration
+        before=_WHEELS,  # what the wheels had when it was
     ),
 )
 LOOP = Topic(
@@ -259,6 +262,8 @@ def acts(tick: Tick) -> dict[str, Any]:
         "applied": wheels(tick.applied),
         "reason": str(tick.reason),
         "message": tick.message,
+        "asked": tick.asked,
+        "before": wheels(tick.before),
     }
 
 
