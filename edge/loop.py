@@ -212,7 +212,7 @@ class Loop:
                 problem = "" if self.frames is None else self.frames.problem
             seen = watch()
             stage, asked = f"policy {self.policy.name}", True
-            wanted = _command(self.policy.act(Observation(now, senses, detections, before)))
+            wanted = in_numbers(self.policy.act(Observation(now, senses, detections, before)))
             thought = watch()
             stage = "guard"
             command, reason = self.guard.check(
@@ -343,7 +343,7 @@ def _own(error: BaseException) -> bool:
     return isinstance(error, (EdgeError, RobotError))
 
 
-def _command(wanted: Command) -> Command:
+def in_numbers(wanted: Command) -> Command:
     """The policy's wish in plain numbers; raises for what is no command."""
     if isinstance(wanted, Twist):
         return Twist(float(wanted.v), float(wanted.omega))

@@ -7,9 +7,8 @@ regular beat, so what the loop did between two beats is passed over, and what is
 ==========================  =========================================================================================
 feature                     what it is
 ==========================  =========================================================================================
-observation.state           the fitted senses in SI units; 0 where a sample is missing
-observation.valid           1 for each of them that is there, else 0
-observation.wheels          the duties that the wheels had when the iteration began
+observation.state           the fitted senses in SI units, 0 where a sample is missing; for each of them 1 where it is
+                            there, else 0; and the duties that the wheels had when the iteration began
 observation.images.front    the camera's picture, where there is one
 action                      v (m/s) and omega (rad/s) that the guard let pass: what was really sent
 complementary_info.wanted   v and omega that the policy or the driver asked for
@@ -33,10 +32,10 @@ from edge.errors import UsageError
 from edge.export.formats import Options
 from edge.export.frames import Beat, beats, rate, same_size
 from edge.messages import SENSES
-from edge.recordings.reader import Recording
+from edge.recordings.reader import Moment, Recording
 from robot.config import Drive
 from robot.kinematics import twist_from_wheels
-from robot.types import Command, Senses, Twist
+from robot.types import Command, Twist
 from train.video import write_video
 
 VERSION = "v3.0"
@@ -142,11 +141,7 @@ def _episode(
     drive = run.config.drive
     count = len(rows)
     columns: dict[str, Array] = {
-        "observation.state": np.array([_state(beat.moment.tick.senses, names)[0] for beat in rows], np.float32),
-        "observation.valid": np.array([_state(beat.moment.tick.senses, names)[1] for beat in rows], np.float32),
-        "observation.wheels": np.array(
-            [(beat.moment.before.left, beat.moment.before.right) for beat in rows], np.float32
-        ),
+        "observation.state": np.array([_state(beat.moment, names) for beat in rows], np.float32),
         "action": np.array([_motion(beat.moment.tick.command, drive) for beat in rows], np.float32),
         "complementary_info.wanted": np.array([_motion(beat.moment.tick.wanted, drive) for beat in rows], np.float32),
         "next.done": np.arange(count) == count - 1,
@@ -160,13 +155,14 @@ def _episode(
     return episode, size
 
 
-def _state(senses: Senses, names: Sequence[str]) -> tuple[list[float], list[float]]:
-    readings = [getattr(senses, name) for name in names]
+def _state(moment: Moment, names: Sequence[str]) -> list[float]:
+    """Values, whether each is there, and the wheels: one vector, since most policies read no other."""
+    readings = [getattr(moment.tick.senses, name) for name in names]
     there = [
         reading is not None and reading.value is not None and math.isfinite(reading.value) for reading in readings
     ]
     values = [reading.value if valid else 0.0 for reading, valid in zip(readings, there, strict=True)]
-    return values, [float(valid) for valid in there]
+    return [*values, *map(float, there), moment.tick.before.left, moment.tick.before.right]
 
 
 def _motion(command: Command, drive: Drive) -> tuple[float, float]:
@@ -224,9 +220,7 @@ def _features(names: Sequence[str], fps: int, size: tuple[int, int] | None) -> d
         return {"dtype": dtype, "shape": [1], "names": None}
 
     features = {
-        "observation.state": vector(*names),
-        "observation.valid": vector(*names),
-        "observation.wheels": vector("left", "right"),
+        "observation.state": vector(*names, *(f"{name}_valid" for name in names), "wheel_left", "wheel_right"),
         "action": vector("v_mps", "omega_radps"),
         "complementary_info.wanted": vector("v_mps", "omega_radps"),
         "next.done": one("bool"),

@@ -18,9 +18,9 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from edge import messages
-from edge.guard import Reason
 from edge.loop import Tick
 from edge.perception.runner import fresh
+from edge.reasons import Reason
 from edge.recordings import decode
 from edge.recordings.decode import Line, Picture, UnreadableError
 from edge.types import Detections
@@ -40,8 +40,6 @@ class Moment:
     """One iteration as recorded, with what came new in it."""
 
     tick: Tick  # its `senses.frame` is None: `picture` has the frame, where it was a new one
-    asked: bool  # whether the policy was called
-    before: Wheels  # what the wheels had when it was, `Observation.applied`
     picture: Picture | None
     found: Detections | None
     pose: Pose | None  # x, y (m), yaw (rad): only a simulation knows
@@ -257,6 +255,8 @@ class _Gatherer:
             reason=Reason(acted["reason"]),
             message=str(acted.get("message", "")),
             overruns=int(loop.get("overruns", 0)),
+            asked=bool(acted.get("asked", True)),
+            before=before,
         )
         picture = None
         if messages.CAMERA.name in now:
@@ -264,7 +264,7 @@ class _Gatherer:
             if "frame" in loop:  # told there in full, with the picture to the nanosecond
                 picture = Picture(float(loop["frame"]), picture.format, picture.data)
         pose = decode.pose(found[messages.POSE.name]) if messages.POSE.name in found else None
-        return Moment(tick, bool(acted.get("asked", True)), before, picture, new, pose)
+        return Moment(tick, picture, new, pose)
 
     def _seen(self, loop: decode.Fields, now: float) -> Detections | None:
         """What the policy saw: by its stamp where the iteration tells it, else the newest while it was fresh."""

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import UsageError
-from edge.guard import Reason
+from edge.loop import in_numbers
 from edge.policies import REGISTRY, make
+from edge.reasons import Reason
 from edge.recordings.reader import Moment, Recording
 from edge.types import Observation, Policy
 from robot.clock import WallClock
 from robot.config import Drive
 from robot.kinematics import twist_from_wheels
-from robot.types import STOP, Command, Twist, Wheels
+from robot.types import STOP, Command, Twist
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +135,11 @@ def replay(moments: Iterable[Moment], policy: Policy) -> PolicyDiff:
         elif tick.index != following:
             diff.gaps += 1
         following = tick.index + 1
-        if not moment.asked:
+        if not tick.asked:
             diff.not_asked += 1
             continue
         began = watch()
-        wanted, fails = ask(policy, Observation(tick.now, tick.senses, tick.detections, moment.before))
+        wanted, fails = ask(policy, Observation(tick.now, tick.senses, tick.detections, tick.before))
         diff.cost_s += watch() - began
         failed = tick.reason is Reason.FAULT and tick.message.startswith("policy ")
         diff.steps.append(Step(tick.index, tick.now, tick.wanted, wanted, failed, fails))
@@ -148,14 +149,9 @@ def replay(moments: Iterable[Moment], policy: Policy) -> PolicyDiff:
 def ask(policy: Policy, observation: Observation) -> tuple[Command, bool]:
     """What the policy wants, as the loop takes it; STOP and True where it raises or wants no command."""
     try:
-        wanted = policy.act(observation)
+        return in_numbers(policy.act(observation)), False
     except Exception:
         return STOP, True
-    if isinstance(wanted, Twist):
-        return Twist(float(wanted.v), float(wanted.omega)), False
-    if isinstance(wanted, Wheels):
-        return Wheels(float(wanted.left), float(wanted.right)), False
-    return STOP, True
 
 
 def bits(command: Command) -> tuple[str, bytes]:

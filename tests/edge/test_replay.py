@@ -18,9 +18,11 @@ from edge.recordings.reader import Moment, Recording
 from edge.replay.chart import ticks as round_numbers
 from edge.replay.detector import match
 from edge.replay.policy import ask, bits, choose, replay
+from edge.session import Settings, open_session
 from edge.types import Detection, Observation
 from robot.sim.faults import Fault
-from robot.types import Reading, Twist, Wheels
+from robot.sim.rooms import make_room
+from robot.types import Reading, Senses, Twist, Wheels
 from tests.edge.runs import CONFIG, LEARNED, record
 
 FAULTS = {
@@ -58,6 +60,49 @@ def test_a_policy_that_sees_gets_the_recorded_detections_at_their_iterations(
     assert any(moment.tick.detections and moment.tick.detections.items for moment in recording.moments())
 
 
+def test_a_policy_that_raised_then_raises_again(tmp_path: Path) -> None:
+    """And at iterations at which the senses failed, it was not asked, and is not."""
+
+    class Moody:
+        name, needs_camera = "moody", False
+
+        def reset(self) -> None:
+            self.asked = 0
+
+        def act(self, observation: Observation) -> Twist:
+            self.asked += 1
+            if self.asked % 7 == 0:
+                raise RuntimeError("no")
+            return Twist(0.001 * self.asked, 0.0)
+
+    path = tmp_path / "run.mcap"
+    config, policy, room = CONFIG, Moody(), make_room("light", "easy", 7)
+    with open_session(config, policy, Settings(room=room, task="", record=path)) as session:
+        sense, calls = session.body.sense, iter(range(10**6))
+
+        def sometimes() -> Senses:
+            if next(calls) % 5 == 3:
+                raise OSError("the bus is gone")
+            return sense()
+
+        session.body.sense = sometimes  # type: ignore[method-assign]
+        session.run(2.0)
+    diff = replay(Recording(path).moments(), Moody())
+    assert diff.exact and diff.not_asked == 20 and len(diff.steps) == 80
+    assert sum(step.fails for step in diff.steps) == 11
+
+
+@pytest.mark.slow
+def test_a_run_on_the_wall_clock_replays_too(tmp_path: Path) -> None:
+    """Perception in its own process: results come when they come."""
+    path = tmp_path / "run.mcap"
+    record(path, "person", 4.0, task="person", seed=5, realtime=True)
+    recording = Recording(path)
+    diff = replay(recording.moments(), choose(recording, None))
+    assert len(diff.steps) > 50 and any(moment.found for moment in recording.moments())
+    assert diff.exact or diff.gaps
+
+
 def spoilt(recording: Recording, what: str) -> list[Moment]:
     """The recording with one thing that the policy sees a little changed, in its middle."""
     moments = list(recording.moments())
@@ -74,7 +119,7 @@ def spoilt(recording: Recording, what: str) -> list[Moment]:
         for i in range(at, len(moments)):
             moments[i] = replace(moments[i], tick=replace(moments[i].tick, detections=None))
     elif what == "before":
-        moments[at] = replace(moment, before=Wheels(1.0, -1.0))
+        moments[at] = replace(moment, tick=replace(tick, before=Wheels(1.0, -1.0)))
     elif what == "wanted":
         assert isinstance(tick.wanted, Twist)
         last_bit = Twist(math.nextafter(tick.wanted.v, 9.0), tick.wanted.omega)
@@ -195,6 +240,18 @@ def test_a_detector_on_jpeg_frames_is_a_diff(
     picture = cv2.imread(found["picture"])
     assert picture is not None and picture.shape[0] > 500
     assert "boxes" in told
+
+
+def test_a_detector_on_png_frames_is_exact(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(Path("run.mcap"), "person", 3.0, task="person", seed=5, record_frames="png")
+    code, found, told = run(capsys, "run.mcap", "--detector", "person", "--exact")
+    assert code == 0 and found["detector"]["exact"] and found["detector"]["formats"] == ["png"]
+    assert found["detector"]["boxes_recorded"] > 3 and "all equal, bit for bit" in told
+    code, found, _ = run(capsys, "run.mcap", "--detector", "person", "--score", "0.9", "--exact", "--save", "other.png")
+    assert code == 1 and found["detector"]["boxes_lost"] > 0
 
 
 def test_boxes_are_paired_by_label_and_overlap() -> None:
