@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
     detector = args.detector
     if detector is not None and str(detector) == "person" and not detector.is_file():
         detector = SHIPPED
-    options = Options(args.fps, args.task, detector, args.score, args.val, args.change)
+    options = Options(args.fps, args.task, detector, args.score, args.val, args.empty, args.change)
     place = place_for(chosen, runs[0].path, args.output)
     try:
         with (
@@ -88,6 +88,9 @@ def _parser() -> Parser:
     parser.add_argument("--detector", type=Path, metavar="MODEL", help="yolo: look again with this one (or `person`)")
     parser.add_argument("--score", type=number(0.001, 0.999), metavar="S", help="video, yolo: boxes above it (all)")
     parser.add_argument("--val", type=number(0, 0.9), default=0.2, metavar="SHARE", help="yolo: to judge by (0.2)")
+    parser.add_argument(
+        "--empty", type=number(0, 1), default=0.5, metavar="SHARE", help="yolo: pictures without a box at most (0.5)"
+    )
     parser.add_argument(
         "--change", type=number(0, 255), default=4.0, metavar="LEVELS",
         help="yolo: leave out pictures that differ by less from the one before (4 grey levels of 255)",

@@ -26,6 +26,7 @@ class Options:
     detector: Path | None = None  # look at the frames again with this one, instead of taking the recorded boxes
     score: float | None = None  # leave out boxes at or below it
     val: float = 0.2  # share of pictures to judge by
+    empty: float = 0.5  # share of pictures without a box, at most
     change: float = 4.0  # how much a picture must differ from the one before, in grey levels, to be kept
 
 
@@ -53,7 +54,7 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("lerobot", "train.lerobot:export", "", "meta/info.json", True, "a LeRobot data set v3, a run an episode"),
+    Format("lerobot", "train.lerobot.export:export", "", "meta/info.json", True, "a LeRobot data set v3, a run an episode"),
     Format("csv", "edge.export.table:export", ".csv", "", False, "a table, one row an iteration of the loop"),
     Format("video", "edge.export.video:export", ".mp4", "", False, "what the camera saw, with boxes and commands"),
     Format("yolo", "edge.export.yolo:export", "", "data.yaml", True, "pictures and boxes, to train a detector on"),

@@ -2,8 +2,9 @@
 
 The layout is that of Ultralytics: images/train, labels/train, images/val, labels/val, data.yaml; a label's line is
 class, middle x, middle y, width, height as shares of the picture. Pictures that differ little from the one before are
-left out, and so are those that nobody looked at: an empty label says that nothing is there. The last part of each run
-is kept for judging: neighbours in time look alike, and would tell what was learnt by heart.
+left out, and so are those that nobody looked at: an empty label says that nothing is there. Of pictures without a
+box no more are kept than asked for: a robot mostly sees walls. The last part of each run is kept for judging:
+neighbours in time look alike, and would tell what was learnt by heart.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def export(runs: Sequence[Recording], place: Path, options: Options, advance: Ca
     """See `edge.export.formats.Writer`."""
     labels: list[str] = []
     counts = {"train": 0, "val": 0}
-    boxes = dropped = 0
+    boxes = alike = empty = 0
     for half in counts:
         (place / "images" / half).mkdir(parents=True)
         (place / "labels" / half).mkdir(parents=True)
@@ -56,6 +57,12 @@ def export(runs: Sequence[Recording], place: Path, options: Options, advance: Ca
             (place / "images" / "train" / name).write_bytes(picture.data)
             kept.append(Sample(name, "".join(lines)))
             boxes += len(lines)
+        alike += len(results(recording)) - len(kept) if options.detector is None else 0
+        some = _fewer(kept, options.empty)
+        for sample in set(kept) - set(some):
+            (place / "images" / "train" / sample.name).unlink()
+            empty += 1
+        kept = some
         judged = _judged(len(kept), options.val)
         for index, sample in enumerate(kept):
             half = "train" if index < len(kept) - judged else "val"
@@ -63,7 +70,6 @@ def export(runs: Sequence[Recording], place: Path, options: Options, advance: Ca
                 (place / "images" / "train" / sample.name).rename(place / "images" / "val" / sample.name)
             (place / "labels" / half / f"{Path(sample.name).stem}.txt").write_text(sample.label)
             counts[half] += 1
-        dropped += len(results(recording)) - len(kept) if options.detector is None else 0
     if not sum(counts.values()):
         raise no_frames(runs[0], "frame with detections")
     names = "".join(f"  {index}: {_quoted(label)}\n" for index, label in enumerate(labels))
@@ -74,7 +80,7 @@ def export(runs: Sequence[Recording], place: Path, options: Options, advance: Ca
     )
     return (
         f"{counts['train']} pictures to train and {counts['val']} to judge by, {boxes} boxes of "
-        f"{', '.join(labels)}" + (f"; {dropped} near-duplicates left out" if dropped > 0 else "")
+        f"{', '.join(labels)}; left out: {alike} near-duplicates, {empty} without a box"
     )
 
 
@@ -117,6 +123,15 @@ def _line(item: Detection, image: NDArray[np.uint8], labels: list[str]) -> str:
         return ""
     shares = (left + right) / 2 / columns, (top + bottom) / 2 / rows, (right - left) / columns, (bottom - top) / rows
     return f"{labels.index(item.label)} {' '.join(f'{share:.6f}' for share in shares)}\n"
+
+
+def _fewer(kept: Sequence[Sample], share: float) -> list[Sample]:
+    """At most this share of pictures without a box, evenly chosen; all of them where no picture has one."""
+    empty = [sample for sample in kept if not sample.label]
+    boxed = len(kept) - len(empty)
+    most = len(empty) if share >= 1 or not boxed else min(len(empty), round(boxed * share / (1 - share)))
+    chosen = {empty[index].name for index in np.linspace(0, len(empty) - 1, most).round().astype(int)}
+    return [sample for sample in kept if sample.label or sample.name in chosen]
 
 
 def _judged(count: int, share: float) -> int:

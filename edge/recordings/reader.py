@@ -192,9 +192,11 @@ class Recording:
             raise UnreadableError(
                 f"recording {path} cannot be read ({error.strerror}); give an .mcap file, as `--record` writes it"
             ) from None
+        if profile is None:
+            raise UnreadableError(f"{path} holds nothing that can be read: {self.cut or 'it has no header'}")
         if profile != "edgebot":
             raise UnreadableError(
-                f"{path} was written by {profile or 'something else'!r}, not by edgebot; give a recording of "
+                f"{path} was written by {profile or 'another program'!r}, not by edgebot; give a recording of "
                 "`edgebot run --record`"
             )
 

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.messages import nanoseconds
 from edge.perception.nms import iou
 from edge.perception.runner import FindsThings
+from edge.recordings.decode import Picture
 from edge.recordings.reader import Recording
 from edge.types import Detection
 from robot.clock import WallClock
 
 SAME_IOU = 0.5
 """Two boxes of one label that overlap by this much are taken for the same thing."""
+
+SHOWN = 8
+"""How many of the frames that differ most are kept, to be shown."""
 
 Found = tuple[Detection, ...]
 
@@ -37,13 +40,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class FrameDiff:
-    """One frame; `data` is the frame as recorded, for a picture of it."""
+    """One frame."""
 
     stamp: float
     recorded: Found
     replayed: Found
     pairs: tuple[Pair, ...]
-    data: Callable[[], NDArray[np.uint8]]
 
     @property
     def equal(self) -> bool:
@@ -77,6 +79,7 @@ class DetectorDiff:
     unseen: int = 0  # frames that nobody looked at in the run: there is nothing to compare with
     formats: set[str] = field(default_factory=set)
     cost_s: float = 0.0
+    worst: list[tuple[FrameDiff, Picture]] = field(default_factory=list)  # the frames that differ most, by time
 
     @property
     def pairs(self) -> list[Pair]:
@@ -129,7 +132,7 @@ def replay(
     diff = DetectorDiff(name)
     watch = WallClock().now
     looked_at = {nanoseconds(moment.found.stamp) for moment in recording.moments(pictures=False) if moment.found}
-    waiting: dict[int, tuple[Found, Callable[[], NDArray[np.uint8]]]] = {}
+    waiting: dict[int, tuple[Found, Picture]] = {}
     for moment in recording.moments(advance=advance):
         picture, found = moment.picture, moment.found
         if picture is not None and nanoseconds(picture.stamp) not in looked_at:
@@ -140,11 +143,15 @@ def replay(
             began = watch()
             again = tuple(detector.detect(image))[:most]
             diff.cost_s += watch() - began
-            waiting[nanoseconds(picture.stamp)] = again, lambda picture=picture: picture.decode().image  # type: ignore[misc]
+            waiting[nanoseconds(picture.stamp)] = again, picture
         ready = None if found is None else waiting.pop(nanoseconds(found.stamp), None)
         if found is not None and ready is not None:
-            again, data = ready
-            diff.frames.append(FrameDiff(found.stamp, found.items, again, match(found.items, again), data))
+            again, looked = ready
+            frame = FrameDiff(found.stamp, found.items, again, match(found.items, again))
+            diff.frames.append(frame)
+            if not frame.equal:  # a picture of all of them would fill the memory
+                diff.worst = sorted([*diff.worst, (frame, looked)], key=lambda one: -one[0].disagreement)[:SHOWN]
+    diff.worst.sort(key=lambda one: one[0].stamp)
     return diff
 
 

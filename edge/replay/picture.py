@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from edge.recordings.decode import Picture
 from edge.replay.chart import BLUE, ORANGE, WIDTH, Curve, Image, heading, panel, text
 from edge.replay.detector import DetectorDiff, Found, FrameDiff
 from edge.replay.policy import PolicyDiff, motion
 from robot.config import Drive
 
 COLUMNS = 4
-SHOWN = 2 * COLUMNS
 
 
 def of_policy(diff: PolicyDiff, drive: Drive) -> Image:
@@ -51,9 +52,8 @@ def of_detector(diff: DetectorDiff) -> Image:
             Curve("replayed", [value(frame.replayed) for frame in diff.frames], ORANGE, 2, dots=value is _best),
         ]
         parts.append(panel(title, times, curves, marks))
-    worst = sorted((frame for frame in diff.frames if not frame.equal), key=lambda frame: -frame.disagreement)
-    if worst:
-        parts.append(_sheet(sorted(worst[:SHOWN], key=lambda frame: frame.stamp), min(times)))
+    if diff.worst:
+        parts.append(_sheet(diff.worst, min(times)))
     return np.vstack(parts)
 
 
@@ -69,12 +69,12 @@ def _scores(found: Found) -> str:
     return " ".join(f"{item.score:.2f}" for item in found[:4]) or "-"
 
 
-def _sheet(frames: list[FrameDiff], start: float) -> Image:
+def _sheet(frames: Sequence[tuple[FrameDiff, Picture]], start: float) -> Image:
     """The frames side by side: recorded boxes blue, replayed ones orange."""
     tiles = []
     across = WIDTH // COLUMNS
-    for frame in frames:
-        image = frame.data()
+    for frame, recorded in frames:
+        image = recorded.decode().image
         scale = (across - 8) / image.shape[1]
         high = round(image.shape[0] * scale)
         tile = np.full((high + 34, across, 3), 255, np.uint8)

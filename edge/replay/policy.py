@@ -53,7 +53,7 @@ class PolicyDiff:
     not_asked: int = 0  # iterations in which the loop did not come to asking the policy
     gaps: int = 0  # places where iterations are missing: the policy's memory may differ from there on
     late: bool = False  # whether the recording does not begin with the run
-    cost_s: float = 0.0  # what the policy took in all
+    took_s: float = 0.0  # for reading and asking
 
     @property
     def different(self) -> list[Step]:
@@ -77,6 +77,8 @@ class PolicyDiff:
             "exact": self.exact,
             "not_asked": self.not_asked,
             "gaps": self.gaps,
+            "recorded_s": self.steps[-1].now - self.steps[0].now if self.steps else 0.0,
+            "replayed_s": self.took_s,
             "begins_late": self.late,
             "first_difference": None
             if first is None
@@ -126,6 +128,7 @@ def replay(moments: Iterable[Moment], policy: Policy) -> PolicyDiff:
     """Ask `policy` again at each recorded iteration. It begins afresh, as a run does."""
     diff = PolicyDiff(policy.name)
     watch = WallClock().now
+    began = watch()
     policy.reset()
     following: int | None = None
     for moment in moments:
@@ -138,11 +141,10 @@ def replay(moments: Iterable[Moment], policy: Policy) -> PolicyDiff:
         if not tick.asked:
             diff.not_asked += 1
             continue
-        began = watch()
         wanted, fails = ask(policy, Observation(tick.now, tick.senses, tick.detections, tick.before))
-        diff.cost_s += watch() - began
         failed = tick.reason is Reason.FAULT and tick.message.startswith("policy ")
         diff.steps.append(Step(tick.index, tick.now, tick.wanted, wanted, failed, fails))
+    diff.took_s = watch() - began
     return diff
 
 

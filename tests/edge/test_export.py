@@ -116,8 +116,8 @@ def test_a_yolo_data_set_has_labels_that_fit_its_pictures(
     seen: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     place = tmp_path / "rooms"
-    code, _, told = export(capsys, str(seen), "--format", "yolo", "-o", str(place), "--change", "2")
-    assert code == 0 and "near-duplicates left out" in told
+    code, _, told = export(capsys, str(seen), "--format", "yolo", "-o", str(place), "--change", "2", "--empty", "1")
+    assert code == 0 and "near-duplicates" in told
     listed = (place / "data.yaml").read_text().splitlines()
     assert {"train: images/train", "val: images/val", "nc: 1", "  0: 'person'"} < set(listed)
     assert not any(line.startswith("path:") for line in listed)  # it would be looked for elsewhere
@@ -155,6 +155,19 @@ def test_a_yolo_data_set_has_labels_that_fit_its_pictures(
             last = small.astype(int)
     assert boxes > 5
     assert counts["val"] == pytest.approx(0.2 * sum(counts.values()), abs=1) and 10 < sum(counts.values()) < len(found)
+
+
+def test_half_of_the_pictures_have_a_box(seen: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ("--format", "yolo", "--change", "0.5", "--val", "0", "-o")
+    for share, expected in (("1", None), ("0.5", 1.0), ("0.2", 0.25), ("0", 0.0)):
+        assert export(capsys, str(seen), *arguments, str(tmp_path / share), "--empty", share)[0] == 0
+        labels = [path.read_text() for path in (tmp_path / share / "labels/train").iterdir()]
+        assert len(labels) == len(list((tmp_path / share / "images/train").iterdir()))
+        boxed = sum(map(bool, labels))
+        if expected is None:
+            assert len(labels) > 2.5 * boxed > 10, "most show nobody, or this test says nothing"
+        else:
+            assert len(labels) - boxed == round(expected * boxed)
 
 
 def test_a_run_that_hardly_moves_gives_few_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
