@@ -97,4 +97,5 @@ class Parts:
         self.recorder = None if recording is None else stack.enter_context(Recorder(recording))
         room = make_room("light", "easy", ROOM)
         self.body = stack.enter_context(FilmBody(self.config, room, self.clock, camera=False))
-        self.policy, self.guard = make("light", self.config), Guard(self.config)
+        self.policy = make("light", self.config)
+        self.guard = Guard.of(self.config, self.policy)

@@ -186,9 +186,11 @@ class Loop:
             step += 1
             done = clock.now()
             if done > start + step * period:
-                # Deadlines are absolute: what was missed is skipped and counted, never caught up in a burst.
+                # Deadlines are absolute: what was missed is skipped and counted, never caught up in a burst. Only the
+                # newest is still met where it passed less than half a period ago, so that one late iteration does
+                # not cost the next; the other half is left to sleep in, where every iteration is too long.
                 self._overruns += 1
-                following = int((done - start) / period) + 1
+                following = int((done - start) / period + 0.5)
                 self._missed += following - step
                 step = following
 

@@ -113,19 +113,11 @@ def pins_in_use(examined: Examined) -> Iterator[Row]:
 
 def firmware(examined: Examined) -> Iterator[Row]:
     """strict_gpiod and the motor pins' state at boot: motord refuses to start without them."""
-    from robot.pi.firmware import PLACES, check, lines
+    from robot.pi.firmware import check
 
-    machine, config = examined.machine, examined.config
-    motors = [pin for name, pin in config.pins().items() if name.startswith("drive.")]
-    place = next((place for place in PLACES if machine.exists(place)), PLACES[0])
-    for finding, line in zip(check(motors, machine.root), lines(config), strict=True):
-        if finding.ok:
-            yield ok("firmware", finding.what)
-        elif "is set but" in finding.what or "is set, but" in finding.what:
-            yield failure("firmware", finding.what, "sudo apt full-upgrade && sudo reboot")
-        else:
-            mend = rf"printf '\n[all]\n{line}\n' | sudo tee -a /{place} && sudo reboot"
-            yield failure("firmware", finding.what, mend)
+    motors = [pin for name, pin in examined.config.pins().items() if name.startswith("drive.")]
+    for finding in check(motors, examined.machine.root):
+        yield ok("firmware", finding.what) if finding.ok else failure("firmware", finding.what, finding.mend)
 
 
 def motor_pins(examined: Examined) -> Iterator[Row]:

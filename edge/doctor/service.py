@@ -16,7 +16,7 @@ def motord(examined: Examined) -> Iterator[Row]:
     from robot.errors import RobotError
     from robot.motor_report import SENTENCES, Flag
     from robot.motord.client import ask
-    from robot.motord.main import PATH_VARIABLE, SOCKET
+    from robot.motord.protocol import PATH_VARIABLE, SOCKET
 
     path = Path(examined.machine.environment.get(PATH_VARIABLE) or SOCKET)
     if not path.exists():

@@ -29,7 +29,7 @@ class Place:
     user: str  # whose processes they are; in the groups gpio, video and spi
     etc: str = "/etc/edgebot"  # the folder of motord.json
     policy: str = "light"  # a name, or the path of a .tflite
-    record: bool = True  # into /var/lib/edgebot
+    record: bool = True  # into /var/lib/edgebot/recordings, the oldest go
     arguments: tuple[str, ...] = ()  # more for `edgebot run`
 
 
@@ -46,7 +46,7 @@ def render(config: RobotConfig, place: Place) -> dict[str, str]:
         "etc": _absolute("--etc", place.etc),
         "user": _person(place.user),
         "policy": _word("--policy", place.policy),
-        "record": " --record %S/edgebot" if place.record else "",
+        "record": " --record %S/edgebot/recordings --keep-mb 2000" if place.record else "",
         "arguments": "".join(f" {_word('an argument of edgebot run', word)}" for word in place.arguments),
         "pins": ",".join(str(pin) for name, pin in config.pins().items() if name.startswith("drive.")),
         "name": re.sub(r"[^A-Za-z0-9 _.-]", "_", config.name),

@@ -70,7 +70,8 @@ def test_the_runtime_has_time_to_close_its_recording(files: dict[str, str]) -> N
     assert int(unit["TimeoutStopSec"][0]) >= 20 and unit["KillMode"] == ["mixed"]
     assert unit["After"] == ["edgebot-motord.service"] and unit["Wants"] == ["edgebot-motord.service"]
     assert unit["ExecStart"] == [
-        "/home/pi/.venv/bin/edgebot run --robot /home/pi/robot.toml --policy light --record %S/edgebot"
+        "/home/pi/.venv/bin/edgebot run --robot /home/pi/robot.toml --policy light "
+        "--record %S/edgebot/recordings --keep-mb 2000"
     ]
 
 
