@@ -49,7 +49,8 @@ def raise_in(owner: Any, name: str, seconds: float, error: type[BaseException] =
             setattr(owner, name, whole)
             return whole(*args, **kwargs)
         STAMPS.append(now)
-        raise error(f"harm was done to {name}")
+        # One that dies of it can be asked no more: its last words tell when.
+        raise error(f"harm was done to {name}" + (f", harm at {now}" if "Server" in SEEN else ""))
 
     setattr(owner, name, broken)
 
@@ -140,11 +141,11 @@ def main() -> int:
         witness(edge.loop.Loop)
         run = cli.main
     else:
+        import robot.motord.main
         import robot.motord.server
-        from robot.motord import main as motord
 
         witness(robot.motord.server.Server)
-        run = motord.main
+        run = robot.motord.main.main
     exec(os.environ.pop("PATIENT_FIRST", ""), globals())
     threading.Thread(target=_door, args=(door,), daemon=True).start()
     return run(arguments) or 0
