@@ -2,7 +2,8 @@
 
     python -m tests.edge.recordings.victim RECORDING TRACE [--hz 50] [--fps 15] [--width 640] [--rotate-s S]
 
-The loop, the guard and the simulated body are the real ones; the camera shows a film made of noise, which compresses
+The loop, the guard and the simulated body are the real ones (with `--plain`, for a machine that is emulated, the
+recorder alone, given the same at the same rate); the camera shows a film made of noise, which compresses
 as badly as a real room. TRACE gets one line an iteration: its index, when it was handed to the recorder (by
 CLOCK_MONOTONIC), the slowest fsync so far, how late the iteration was, how many were dropped. It may be a file (SIGKILL
 leaves what was written) or a serial line.
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.guard import Guard
+from edge.guard import Guard, Reason
 from edge.loop import Loop, Tick
 from edge.policies import make
 from edge.recordings import mcap_file
@@ -28,7 +29,7 @@ from robot.clock import WallClock
 from robot.config import load
 from robot.sim.body import SimBody
 from robot.sim.rooms import make_room
-from robot.types import Frame, Senses
+from robot.types import Frame, Reading, Senses, Twist, Wheels
 
 
 def film(width: int, count: int = 8) -> list[np.ndarray]:
@@ -80,6 +81,21 @@ class Traced:
         self.recorder.log(stamp, level, message)
 
 
+def plain(traced: Traced, clock: WallClock, hz: float, seconds: float) -> None:
+    """Hand iterations over as a loop does, without the world."""
+    start, frame, due = clock.now(), None, 0.0
+    for index in range(round(seconds * hz)):
+        clock.sleep_until(start + index / hz)
+        now = clock.now()
+        if now >= due:
+            frame = Frame(FilmBody.frames[index % len(FilmBody.frames)], now)
+            due = now + FilmBody.period_s
+        senses = Senses(now, *(Reading(0.5 + 0.001 * (index % 100), now),) * 3, frame=frame)
+        wish = Twist(0.1 + 0.001 * (index % 100), 0.2)
+        applied = Wheels(0.1, 0.2)
+        traced.tick(Tick(index, start + index / hz, now, now, senses, None, wish, wish, applied, Reason.OK, "", 0))
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("recording", type=Path)
@@ -89,6 +105,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--rotate-s", type=float)
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--plain", action="store_true")
     args = parser.parse_args(argv)
     if flush := os.environ.get("EDGEBOT_VICTIM_FLUSH_S"):  # the protection taken away
         recorder_module.FLUSH_S = float(flush)
@@ -99,6 +116,10 @@ def main(argv: list[str]) -> int:
     rotation = None if args.rotate_s is None else Rotation(max_s=args.rotate_s)
     trace = os.open(args.trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     attachments = {"robot.json": config.model_dump_json().encode()}
+    if args.plain:
+        with Recorder(args.recording, {"policy": "light"}, attachments, rotation=rotation) as recorder:
+            plain(Traced(recorder, trace, clock), clock, args.hz, args.seconds)
+        return 0
     with (
         FilmBody(config, make_room("light", "easy", 3), clock, camera=False) as body,
         Recorder(args.recording, {"policy": "light"}, attachments, rotation=rotation) as recorder,
