@@ -15,6 +15,7 @@ import pytest
 from edge import cli
 from edge.policies import make
 from edge.recordings.reader import Moment, Recording
+from edge.recordings.rotation import Rotation
 from edge.replay.chart import ticks as round_numbers
 from edge.replay.detector import match
 from edge.replay.policy import ask, bits, choose, replay
@@ -268,3 +269,33 @@ def test_axes_bear_round_numbers() -> None:
     assert round_numbers(-0.27, 0.43, 5) == [-0.2, 0.0, 0.2, 0.4]
     assert round_numbers(0.0, 60.0, 10) == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
     assert all(np.isfinite(round_numbers(1e-9, 2e-9, 5)))
+
+
+def test_a_rotated_run_is_replayed_over_all_its_parts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(Path("parts"), "person", 8.0, task="person", seed=5, rotation=Rotation(max_bytes=1_000_000))
+    files = sorted(Path("parts").iterdir())
+    assert len(files) >= 2
+    code, found, _ = run(capsys, "parts", "--exact")
+    assert code == 0 and found["policy"]["iterations"] == 400 and not found["policy"]["begins_late"]
+    assert run(capsys, *map(str, reversed(files)), "--exact", "--save", "again.png")[0] == 0
+    code, found, told = run(capsys, str(files[-1]))
+    assert found["policy"]["begins_late"] and "does not begin with the run" in told
+
+
+def test_a_run_that_was_cut_off_is_replayed_before_and_after_repair(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record(Path("run.mcap"), "light", 12.0, camera=True)
+    whole = Path("run.mcap").read_bytes()
+    Path("run.mcap").write_bytes(whole[: int(len(whole) * 0.7)])
+    code, before, told = run(capsys, "run.mcap", "--exact")
+    assert code == 0 and before["cut"] == "it was cut off" and "edgebot recording repair" in told
+    assert cli.main(["recording", "repair", "run.mcap"]) == 0
+    capsys.readouterr()
+    code, after, _ = run(capsys, "run.mcap", "--exact")
+    assert code == 0 and after["cut"] == ""
+    assert 600 > after["policy"]["iterations"] >= before["policy"]["iterations"] > 200

@@ -16,10 +16,11 @@ Stats = dict[str, Array]
 
 def of_column(column: Array) -> Stats:
     """Minimum, maximum, mean, deviation, count and quantiles over the rows; each a vector, of one for a scalar."""
-    values = column.reshape(len(column), -1).astype(np.float64)
+    column = column.reshape(len(column), -1)
+    values = column.astype(np.float64)
     found = {
-        "min": values.min(axis=0),
-        "max": values.max(axis=0),
+        "min": column.min(axis=0),
+        "max": column.max(axis=0),
         "mean": values.mean(axis=0),
         "std": values.std(axis=0),
         "count": np.array([len(values)]),
