@@ -107,7 +107,7 @@ def run_room(case: Case, seed: int) -> Outcome:
     clock = VirtualClock(0.02)
     perception = _perception(config) if policy.needs_camera else None
     with SimBody(config, room, clock, seed=seed, camera=policy.needs_camera) as body:
-        loop = Loop(body, policy, Guard(config, policy.needs_camera), clock, perception=perception)
+        loop = Loop(body, policy, Guard.of(config, policy), clock, perception=perception)
         loop.run(LIMIT_S[case.task], until=lambda: bool(getattr(policy, "done", False)))
         seconds = clock.now()
         clock.sleep_until(seconds + COAST_S)
@@ -165,7 +165,7 @@ def code_fingerprint(case: Case) -> str:
     policies = ["memory", "steering", "baselines", "light", "range", "scan", *(["person", "sighting"] if sees else [])]
     drawn = ("camera", "decor", "figure", "furniture", "order", "solids", "textures")
     paths = [ROOT / "edge" / "policies" / f"{name}.py" for name in policies]
-    paths += [ROOT / "edge" / name for name in ("guard.py", "limits.py")]
+    paths += [ROOT / "edge" / name for name in ("guard.py", "decision.py", "limits.py", "plausible.py")]
     paths += [ROOT / "robot" / name for name in ("kinematics.py", "example.toml", "pinhole.py")]
     paths += [path for path in (ROOT / "robot" / "sim").glob("*.py") if sees or path.stem not in drawn]
     if sees:

@@ -101,7 +101,7 @@ class WheelCheck:
     until the wheels stand, then tries again; the third time within `WITHIN_S` it stays.
     """
 
-    OFF_MPS, SHARE = 0.1, 0.3
+    OFF_MPS, SHARE = 0.06, 0.3
     PATIENCE_S = 0.4
     REST_S = 2.0
     STRIKES, WITHIN_S = 3, 60.0

@@ -153,8 +153,7 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
                 rotation=settings.rotation,
             )
         link = getattr(policy, "link", None)  # of a policy that drives as somebody elsewhere asks
-        guard = Guard(config, needs_camera=policy.needs_camera, needs_link=link is not None)
-        loop = Loop(body, policy, guard, clock, settings.rate_hz, perception, recorder, link=link)
+        loop = Loop(body, policy, Guard.of(config, policy), clock, settings.rate_hz, perception, recorder, link=link)
         goal = None if world is None or settings.task not in TASKS else Goal(world, settings.task)
         session = Session(settings, config, body, clock, loop, goal, recorder, perception)
         stack.callback(session.close_recording)

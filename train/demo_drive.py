@@ -112,7 +112,7 @@ def drive(
             for task in TASKS:
                 policy = make(light_model if task == "light" else task, config)
                 world.contact_speed[:] = 0.0  # each leg answers for its own
-                guard = Guard(config, needs_camera=policy.needs_camera)
+                guard = Guard.of(config, policy)
                 loop = Loop(body, policy, guard, clock, perception=perception, recorder=recorder)
                 perception.latencies = {name: type(latency)() for name, latency in perception.latencies.items()}
                 film = _Film(result, task, world.persons, pose, clock.now(), told)

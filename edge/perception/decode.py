@@ -72,6 +72,8 @@ class _Head:
 
     def decode(self, raw: NDArray[Any], score: float) -> Candidates | None:
         raw = raw.reshape(-1, self.fields)
+        if not self.quantised and not math.isfinite(raw[:, 4].max()):  # NaN is the largest of all to numpy
+            raise ValueError(f"output {self.output} of the model is not finite")
         found = np.flatnonzero(raw[:, 4] >= self.least)
         if not len(found):
             return None

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.runner import STAGES, FindsThings, PerceptionError, fresh, stage_times
+from edge.perception.runner import STAGES, FindsThings, PerceptionError, checked, fresh, stage_times
 from edge.timing import Latency
 from edge.types import Detections
 from robot.clock import WallClock
@@ -200,6 +200,7 @@ class ProcessPerception:
             # Reaped in the next start or at exit; waiting for it here could hold up the loop.
         self._worker, self._start_error = None, ""
         self._ready, self._busy, self._waiting = False, None, None
+        self._newest = None  # nothing drives by what a worker said that has died since
         self.trouble = f"perception is started anew: {why}"
         self._again_at = now + min(FIRST_PAUSE_S * 2**self._in_a_row, LONGEST_PAUSE_S)
         self._in_a_row += 1
@@ -267,7 +268,7 @@ def _work(pipe: Connection, memory: Any, slot_bytes: int, factory: Callable[[], 
             slot, stamp, shape = message
             began = watch()
             try:
-                items = detector.detect(slots[slot, : int(np.prod(shape))].reshape(shape))
+                items = checked(detector.detect(slots[slot, : int(np.prod(shape))].reshape(shape)))
             except Exception as error:
                 pipe.send(("failed", _told(error)))
                 return

@@ -7,6 +7,7 @@ configured latency; on the wall clock the same detector works in a process of it
 from __future__ import annotations
 
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Protocol
 
@@ -83,7 +84,13 @@ class SyncPerception:
             return  # at work on an earlier frame
         self._last = frame.stamp
         began = self._watch()
-        found = self.detector.detect(frame.image)
+        try:
+            found = checked(self.detector.detect(frame.image))
+        except Exception as error:
+            # What it said before does not hold any more: nothing drives by it until it works again.
+            self._newest, self.trouble = None, f"the detector failed: {type(error).__name__}: {error}"
+            raise
+        self.trouble = ""
         for name, seconds in stage_times(self.detector, self._watch() - began).items():
             self.latencies[name].add(seconds)
         self._pending = Detections(tuple(found), frame.stamp)
@@ -99,6 +106,15 @@ class SyncPerception:
     def _release(self, now: float) -> None:
         if self._pending is not None and self._pending.stamp + self.latency_s <= now + EPSILON_S:
             self._newest, self._pending = self._pending, None
+
+
+def checked(items: tuple[Detection, ...]) -> tuple[Detection, ...]:
+    """The detections, every number of which is finite. Raises `ValueError` where a network gave up counting."""
+    for item in items:
+        numbers = (item.score, *item.box, item.bearing, item.height)
+        if not all(number is None or isfinite(number) for number in numbers):
+            raise ValueError(f"the detector says {item}, which is not finite")
+    return items
 
 
 def stage_times(detector: FindsThings, whole_s: float) -> dict[str, float]:

@@ -92,9 +92,9 @@ class LearnedPolicy:
         value = senses.range.value
         self._range[0] = math.nan if value is None else value
         seen = self._observer.observe(self._light, self._range, self._command)
+        action = self.choose(seen[:, 0])  # where that raises, it is asked again at once: what is held is no answer
         late = now - self._due
         self._due = now + self.period_s - (late if late < 0.5 * self.period_s else 0.0)
-        action = self.choose(seen[:, 0])
         self._held = self._table[action]
         self._command = self._commands[action]
         return self._held
