@@ -19,6 +19,9 @@ from edge.types import Detection, Detections
 from robot.types import Command, Frame, Senses, Twist, Wheels
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.loop import Tick
 
 FORMATS = ("jpeg", "png")
@@ -278,14 +281,19 @@ def loop(tick: Tick, dropped: int) -> dict[str, Any]:
 
 
 def picture(frame: Frame, kind: str) -> bytes:
-    """A frame as `foxglove.CompressedImage`; `kind` is one of `FORMATS`.
+    """A frame as `foxglove.CompressedImage`; `kind` is one of `FORMATS`. Raises `ValueError` as `compressed` does."""
+    data = compressed(frame.image, kind)
+    return protobuf.image(protobuf.CompressedImage(nanoseconds(frame.stamp), "camera", data, kind))
+
+
+def compressed(image: NDArray[np.uint8], kind: str) -> bytes:
+    """An RGB image as a JPEG or PNG file.
 
     Raises:
         ValueError: it has no shape of a picture.
     """
     import cv2
 
-    image = frame.image
     if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"a frame of shape {image.shape} is no RGB picture")
     options = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY) if kind == "jpeg" else (cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL)
@@ -293,7 +301,7 @@ def picture(frame: Frame, kind: str) -> bytes:
     done, data = cv2.imencode(f".{kind}", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise ValueError(f"a frame of shape {image.shape} cannot be written as {kind}")
-    return protobuf.image(protobuf.CompressedImage(nanoseconds(frame.stamp), "camera", data.tobytes(), kind))
+    return data.tobytes()
 
 
 def boxes(found: Detections) -> dict[str, Any]:
