@@ -46,6 +46,8 @@ def main(argv: list[str]) -> int:
         from edge.commands.drive_to import drive_to
 
         return drive_to(args)
+    if args.motord is not None and not args.sim:
+        raise UsageError("--motord puts a motor process before simulated wheels: add --sim, or leave it out")
     if not args.sim and args.robot is None:
         raise UsageError(
             "say which robot: --sim for a simulated one, --robot robot.toml for a real one, --to HOST:PORT for one "
@@ -67,6 +69,7 @@ def main(argv: list[str]) -> int:
     settings = Settings(
         room=room, seed=args.seed, task="", realtime=True, camera=args.camera, record=recording.path,
         overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
+        motord=args.motord,
     )  # fmt: skip
     sys.setswitchinterval(0.0005)
     controls: list[Controls] = []
@@ -108,6 +111,9 @@ def _parser() -> Parser:
     parser.add_argument("--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: no end)")
     recording_arguments.add(parser)
     parser.add_argument("--camera", action="store_true", help="look and record with the camera too")
+    parser.add_argument(
+        "--motord", type=Path, metavar="SOCKET", help="with --sim: put a running edgebot-motord in between"
+    )
     return parser
 
 

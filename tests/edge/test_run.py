@@ -101,6 +101,9 @@ def test_a_camera_policy_uses_the_shipped_detector_in_simulated_time(capsys: pyt
         (["--robot", str(EXAMPLE), "--policy", "light", "--realtime"], "are for simulated runs; add --sim"),
         (["--sim", "--policy", "missing.tflite"], "missing.tflite"),
         (["--sim", "--policy", "light", "--camera", "--detector", "no.tflite"], "no.tflite cannot be read"),
+        (["--sim", "--policy", "light", "--listen", "127.0.0.1:0"], "--listen and --token are for --policy link"),
+        (["--sim", "--policy", "light", "--motord", "m.sock"], "it needs --sim --realtime"),
+        (["--sim", "--policy", "light", "--realtime", "--motord", "/nowhere/m.sock"], "/nowhere/m.sock"),
         (["--sim", "--policy", "light", "--speed", "3"], "unrecognized arguments: --speed 3"),
     ],
 )
