@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ def main(argv: list[str]) -> int:
         with stop_on_signal(lambda: None):
             return _replay(args, recording, picture)
     except Interrupted as signal:
-        raise SystemExit(128 + signal.number) from None
+        print(f"edgebot: {signal.ended} by {signal.name}", file=sys.stderr)
+        return 128 + signal.number
 
 
 def _replay(args: Any, recording: Recording, picture: Path) -> int:
@@ -60,7 +62,7 @@ def _replay(args: Any, recording: Recording, picture: Path) -> int:
     from edge.replay import picture as pictures
     from robot.files import write_atomically
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     found: dict[str, Any] = {"recording": [str(path) for path in recording.paths], "cut": ""}
     drawn, exact = [], True
     if args.policy is not None or args.detector is None:

@@ -54,11 +54,13 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("lerobot", "train.lerobot.export:export", "", "meta/info.json", True, "a LeRobot data set v3, a run an episode"),
+    Format("lerobot", "train.lerobot.export:export", "", "meta/info.json", True, "a LeRobot data set v3: runs as episodes"),
     Format("csv", "edge.export.table:export", ".csv", "", False, "a table, one row an iteration of the loop"),
     Format("video", "edge.export.video:export", ".mp4", "", False, "what the camera saw, with boxes and commands"),
     Format("yolo", "edge.export.yolo:export", "", "data.yaml", True, "pictures and boxes, to train a detector on"),
 )
+
+VIDEOS = (".mp4", ".mkv", ".mov", ".avi")
 
 FILMS = (("imageio_ffmpeg", "train.video:write_video"), ("cv2", "edge.export.film:write"))
 """Writers of films by the library that they need, the better one first (H.264, which all players and browsers know)."""
@@ -79,6 +81,8 @@ def place_for(chosen: Format, first: Path, place: Path | None) -> Path:
     """Where the export goes: as told, or beside nothing else, named like the recording."""
     if place is None:
         return Path(f"{first.stem}{chosen.suffix or '-' + chosen.name}")
+    if chosen.name == "video" and place.suffix.lower() not in VIDEOS:
+        raise UsageError(f"-o {place} has no video's ending; use one of {', '.join(VIDEOS)}")
     if chosen.suffix and place.is_dir():
         raise UsageError(f"{place} is a folder, and {chosen.name} is a file; name a {chosen.suffix}")
     return place

@@ -198,6 +198,7 @@ def test_nothing_is_overwritten_unasked(seen: Path, capsys: pytest.CaptureFixtur
         (("csv", "-o", "mine"), "is a folder"),
         (("yolo", "-o", "run.csv"), "is a file"),
         (("csv", "-o", "run.csv/x.csv"), "cannot be written"),
+        (("video", "-o", "film.gif"), "has no video's ending"),
     ):
         place = str(tmp_path / arguments[2])
         code, _, told = export(capsys, str(seen), "--format", arguments[0], "-o", place, *arguments[3:])
