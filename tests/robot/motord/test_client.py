@@ -6,6 +6,8 @@ import math
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,7 +19,7 @@ from robot.motor_report import Cause
 from robot.motord import protocol
 from robot.motord.client import REPLY_S, SILENCE_S, MotordPort, ask
 from robot.types import STOP, Wheels
-from tests.robot.motord.harness import wait
+from tests.robot.motord.harness import PATIENCE_S, wait
 
 FORWARD = Wheels(0.5, 0.25)
 HOLD_S = 0.2
@@ -203,15 +205,24 @@ def test_the_driver_is_named(start):
 def test_a_driver_whose_socket_a_child_inherited_is_replaced(start):
     """A process that forks and dies leaves its socket open in the child: that is no driver."""
     motord = start()
-    pid = os.fork()
-    if pid == 0:  # the runtime, about to die
-        port = MotordPort(motord.socket)
-        port.apply(FORWARD, time.monotonic() + HOLD_S)
-        if os.fork() == 0:
-            time.sleep(20)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert motord.port().apply(FORWARD, time.monotonic() + HOLD_S) == FORWARD
+    code = (
+        "import os, sys, time\n"
+        "from robot.motord.client import MotordPort\n"
+        "port = MotordPort(sys.argv[1])\n"
+        "child = os.fork()\n"
+        "if child == 0: time.sleep(20)\n"
+        "else: print(child, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(motord.socket)], env=motord.environment, stdout=subprocess.PIPE, text=True
+    ) as runtime:
+        child = int(runtime.stdout.readline())
+        assert runtime.wait(PATIENCE_S) == 0
+        try:
+            assert motord.port().apply(FORWARD, time.monotonic() + HOLD_S) == FORWARD
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_answers_to_no_question_are_harmless(start):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 import pytest
@@ -194,10 +195,14 @@ def test_mcp3008_words(example):
 
 
 def test_sampler_thread_keeps_the_newest_and_fails_honestly():
-    values = iter([1.0, 2.0])
+    values = [1.0, 2.0]
+    seen = threading.Event()  # on a busy machine this thread may look only seconds later
 
     def take(stamp):
-        return Reading(next(values), stamp)  # then StopIteration: a sensor that fails
+        if not values:
+            seen.wait(5)
+            raise OSError("a sensor that fails")
+        return Reading(values.pop(0), stamp)
 
     sampler = Sampler("test", take, lambda stamp: Reading(None, stamp), 50.0, WallClock())
     deadline = time.monotonic() + 5
@@ -205,6 +210,7 @@ def test_sampler_thread_keeps_the_newest_and_fails_honestly():
         time.sleep(0.002)
     assert sampler.newest.value == 2.0
     good = sampler.newest.stamp
+    seen.set()
     while sampler.newest.value is not None and time.monotonic() < deadline:
         time.sleep(0.002)
     assert sampler.newest.value is None and sampler.newest.stamp > good
