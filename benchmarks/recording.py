@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import cv2
 import numpy as np
@@ -41,6 +40,7 @@ from robot.sim.body import SimBody
 from robot.sim.rooms import make_room
 from robot.types import Senses
 
+ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "benchmarks-recording.md"
 BLOCKS, BLOCK_S = 12, 30.0
 RATE_HZ, FPS = 50.0, 15.0

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = ROOT / "docs" / "recording.md"
 SECOND = 1.0  # the promise: the last second, and one fsync
 START_S = 120.0
+_PRINTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def judge(file: Path, handed: list[Handed]) -> Outcome:
     """Repair a file and hold it against what its writer was given."""
     before = file.read_bytes()
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
+    # One at a time: what is printed belongs to the process, not to a thread.
+    with _PRINTING, contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
         if recording(["repair", str(file), "--json"]):
             raise AssertionError(f"{file} was not repaired")
     report = json.loads(said.getvalue())
