@@ -43,9 +43,9 @@ def main(argv: list[str]) -> int:
     if args.action == "config":
         return _config(args.robot, args.output)
     from robot.motord.client import ask
-    from robot.motord.protocol import PATH_VARIABLE, SOCKET, Kind
+    from robot.motord.protocol import Kind
 
-    path = args.socket or Path(os.environ.get(PATH_VARIABLE) or SOCKET)
+    path = args.socket or _socket()
     kinds = {"status": Kind.ASK, "stop": Kind.HALT, "acknowledge": Kind.ACKNOWLEDGE}
     report = ask(path, kinds[args.action])
     if args.json:
@@ -53,6 +53,19 @@ def main(argv: list[str]) -> int:
     else:
         print("\n".join(f"{name:<16}{value}" for name, value in rows(report)), file=sys.stderr)
     return 1 if args.action == "status" and report.stopped else 0
+
+
+def _socket() -> Path:
+    """Of the one that EDGEBOT_MOTORD names, else the machine's own, else the one that a running `edgebot` brought."""
+    from robot.motord.child import running
+    from robot.motord.protocol import PATH_VARIABLE, SOCKET
+
+    if os.environ.get(PATH_VARIABLE) or SOCKET.exists():
+        return Path(os.environ.get(PATH_VARIABLE) or SOCKET)
+    children = running()
+    if len(children) > 1:
+        raise UsageError(f"{len(children)} runs have a motor process of their own; name one: --socket {children[0]}")
+    return children[0] if children else SOCKET
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -129,7 +142,7 @@ def _config(robot: Path | None, output: Path | None) -> int:
 def _parser() -> Parser:
     parser = Parser("motors", "Look at the motors' own process, stop the wheels, and let them go on.", EXAMPLES)
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=", ".join(ACTIONS))
-    parser.add_argument("--socket", type=Path, metavar="PATH", help="of edgebot-motord (default: the machine's own)")
+    parser.add_argument("--socket", type=Path, metavar="PATH", help="default: the machine's own, or a run's")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="config: the robot.toml")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="config: where to; else to stdout")
     parser.add_argument("--json", action="store_true", help="print the status as JSON to stdout")

@@ -20,6 +20,7 @@ from robot.errors import RobotError
 from robot.motord.client import MotordPort
 from robot.motord.config import MotordConfig
 
+_PREFIX = "edgebot-motord-"
 _START_S = 20.0  # a Pi Zero with a cold disk takes seconds
 _END_S = 3.0
 
@@ -37,7 +38,7 @@ class Child:
 
     def __init__(self, config: MotordConfig, arguments: tuple[str, ...] = ()) -> None:
         self._clock = WallClock()
-        self._folder = tempfile.TemporaryDirectory(prefix="edgebot-motord-", dir=os.environ.get("XDG_RUNTIME_DIR"))
+        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=_runtime())
         folder = Path(self._folder.name)
         self.socket = folder / "motord.sock"
         (folder / "motord.json").write_text(config.text(), encoding="utf-8")
@@ -60,8 +61,9 @@ class Child:
             self._errors.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the process)
         # In a session of its own: Ctrl-C is for the runtime, which stops the wheels and leaves in its own order.
+        environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}  # the runtime's
         return subprocess.Popen(
-            self._command, cwd=self._folder.name, env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
+            self._command, cwd=self._folder.name, env=environment | {"PYTHONPATH": path}, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._errors,
         )  # fmt: skip
 
@@ -122,6 +124,16 @@ class ChildPort(MotordPort):
         """Stop, and see the process end. Idempotent."""
         super().close()
         self.child.end()
+
+
+def running() -> list[Path]:
+    """The sockets of this user's children that live now."""
+    found = Path(_runtime() or tempfile.gettempdir()).glob(f"{_PREFIX}*/motord.sock")
+    return sorted(path for path in found if path.parent.stat().st_uid == os.getuid())
+
+
+def _runtime() -> str | None:
+    return os.environ.get("XDG_RUNTIME_DIR") or None
 
 
 def _state() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def open_pins(kind: str, folder: Path) -> Factory:
         from robot.pi.virtual import VirtualFactory
 
         return VirtualFactory(WallClock())
-    os.environ.setdefault("LG_WD", str(folder))  # read by lgpio's C library when it loads
+    # Read by lgpio's C library when it loads.
+    os.environ.setdefault("LG_WD", str(folder) if os.access(folder, os.W_OK) else tempfile.gettempdir())
     os.environ["GPIOZERO_PIN_FACTORY"] = "lgpio"  # nothing else has been tried with motors
     return gpio.open_factory() if chip is None else _open_chip(chip)
 

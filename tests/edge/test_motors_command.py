@@ -14,7 +14,9 @@ import pytest
 
 from edge.cli import main
 from robot.config import EXAMPLE, load
+from robot.motord.child import ChildPort
 from robot.motord.config import of_robot, parse
+from robot.types import STOP, Wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +64,25 @@ def test_a_pressed_switch_cannot_be_acknowledged(socket, capsys):
     assert main(["motors", "acknowledge"]) == 2
     assert "still pressed" in capsys.readouterr().err
     assert status(capsys)["cause"] == "emergency_stop"
+
+
+def test_a_run_that_brought_its_own_process_is_found(tmp_path, monkeypatch, capsys):
+    """Without a service its latch must be acknowledged too."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("EDGEBOT_MOTORD", raising=False)
+    ports = [ChildPort(of_robot(load()), ("--pins", "mock"))]
+    try:
+        assert main(["motors", "stop"]) == 0
+        assert ports[0].apply(Wheels(0.5, 0.5), time.monotonic() + 0.2) == STOP
+        assert main(["motors", "acknowledge"]) == 0
+        assert ports[0].apply(Wheels(0.5, 0.5), time.monotonic() + 0.2) == Wheels(0.5, 0.5)
+        ports.append(ChildPort(of_robot(load()), ("--pins", "mock")))
+        capsys.readouterr()
+        assert main(["motors", "status"]) == 2 and "name one: --socket" in capsys.readouterr().err
+    finally:
+        for port in ports:
+            port.close()
 
 
 def test_config_is_what_the_process_reads(tmp_path, capsys):
