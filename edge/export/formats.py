@@ -54,7 +54,7 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("lerobot", "train.lerobot.export:export", "", "meta/info.json", True, "a LeRobot data set v3: runs as episodes"),
+    Format("lerobot", "train.lerobot.export:export", "", "meta/info.json", True, "a LeRobot data set v3, run by run"),
     Format("csv", "edge.export.table:export", ".csv", "", False, "a table, one row an iteration of the loop"),
     Format("video", "edge.export.video:export", ".mp4", "", False, "what the camera saw, with boxes and commands"),
     Format("yolo", "edge.export.yolo:export", "", "data.yaml", True, "pictures and boxes, to train a detector on"),
