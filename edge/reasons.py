@@ -50,7 +50,7 @@ SENTENCES = {
     Reason.BUMP: "forward refused: a bumper is pressed or silent",
     Reason.NO_ECHO: "forward refused: the sonar's echo is missing",
     Reason.STUCK_RANGE: "forward refused: the sonar repeats itself to the last digit",
-    Reason.EMERGENCY_STOP: "stopped by the emergency stop: pressed, not acknowledged or not read (`edgebot motors status`)",
+    Reason.EMERGENCY_STOP: "stopped by the emergency stop: pressed, latched or not read (`edgebot motors status`)",
     Reason.TILT: "stopped: the robot leans too far",
     Reason.LOW_BATTERY: "stopped: the battery is low",
     Reason.UNDER_VOLTAGE: "stopped: the computer's supply voltage is too low",
