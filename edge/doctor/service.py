@@ -63,6 +63,9 @@ def units(examined: Examined) -> Iterator[Row]:
     if "failed" in states.values():
         failed = next(unit for unit, state in states.items() if state == "failed")
         yield failure("units", words, f"sudo systemctl reset-failed {failed} && sudo systemctl restart {failed}")
+    elif starting := next((unit for unit, state in states.items() if state == "activating"), None):
+        what = f"{words}: it starts again and again, or is not ready yet"
+        yield warning("units", what, f"journalctl -n 30 -u {starting}")
     elif machine.run("systemctl", "is-enabled", UNITS[0]) not in ("enabled", None):
         yield warning("units", f"{words}; not started at boot", f"sudo systemctl enable {' '.join(UNITS)}")
     else:

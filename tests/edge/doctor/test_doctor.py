@@ -129,6 +129,10 @@ BREAKS: dict[str, tuple[str, Level, str, Break]] = {
         "units", F, "reset-failed",
         lambda pi: pi.commands.update({"systemctl is-active edgebot-motord.service": "failed"}),
     ),
+    "a unit that dies again and again": (
+        "units", W, "journalctl -n 30 -u edgebot-motord.service",
+        lambda pi: pi.commands.update({"systemctl is-active edgebot-motord.service": "activating"}),
+    ),
     "units that do not start at boot": (
         "units", W, "systemctl enable",
         lambda pi: pi.commands.update({"systemctl is-enabled edgebot-motord.service": "disabled"}),
