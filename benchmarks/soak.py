@@ -91,6 +91,8 @@ def soak(policy: str, hours: float) -> Row:
                 if tick.index and tick.index % round(BACK_S * settings.rate_hz) == 0:
                     world.pose[:] = start
                 if tick.index % round(EACH_S * settings.rate_hz) == 0 and tick.now >= FIRST_S:
+                    while session.recorder is not None and session.recorder.waiting:  # frames that wait are no growth
+                        time.sleep(0.001)
                     gc.collect()  # garbage that waits to be collected is no growth
                     files = len(os.listdir("/proc/self/fd"))
                     found.append((resident(), threading.active_count(), files))

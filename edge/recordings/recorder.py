@@ -122,6 +122,11 @@ class Recorder:
         return self._late + (self._fresh + self._queue.qsize() if self.error else 0)
 
     @property
+    def waiting(self) -> int:
+        """Iterations and log lines that wait for the disk."""
+        return self._queue.qsize()
+
+    @property
     def slowest_sync_s(self) -> float:
         """The longest time that the disk took to confirm, in seconds."""
         return max(self._slowest_sync_s, self._disk.slowest_sync_s)
