@@ -25,7 +25,7 @@ from edge.recordings.mcap_file import McapWriter
 from edge.recordings.rotation import Rotation
 from robot.clock import WallClock
 
-FLUSH_S = 0.9
+FLUSH_S = 0.8
 """From one closed chunk to the next. A second holds it, with the time that an item waits and is encoded."""
 
 QUEUE = 256
