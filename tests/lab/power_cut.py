@@ -35,7 +35,6 @@ from tests.edge.recordings.kills import Outcome, about, judge, table, trace, wri
 DISK_MB = 192
 START_S = 240.0
 MODULES = ("virtio_pci", "virtio_blk", "ext4", "crc32c_generic", "9p", "9pnet_virtio")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgebot" / "power-cut"
 
 INIT = """\
 #!/bin/busybox sh
@@ -43,7 +42,7 @@ INIT = """\
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
-for module in {modules}; do /bin/busybox insmod /modules/$module.ko; done
+for module in @modules@; do /bin/busybox insmod /modules/$module.ko; done
 /bin/busybox mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host
 /bin/busybox mount -t ext4 /dev/vda /host/mnt
 /bin/busybox mount --bind /dev /host/dev
@@ -57,94 +56,24 @@ exec /bin/busybox chroot /host /bin/sh -c 'cd {root} && exec {python} -m tests.e
 """
 
 
-def run(*command: str | Path, cwd: Path | None = None, good: tuple[int, ...] = (0,)) -> str:
-    """Run a program; what it printed. Raises `RuntimeError` with what it said where it failed."""
-    try:
-        done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise RuntimeError(f"{command[0]} is not installed; see the head of this file") from None
-    if done.returncode not in good:
-        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def kernel() -> tuple[Path, Path]:
-    """Debian's kernel and its modules' folder, unpacked beside, never installed."""
-    folder = CACHE / "kernel"
-    if not list(folder.glob("boot/vmlinuz-*")):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        depends = run("apt-cache", "depends", "linux-image-amd64")
-        name = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
-        run("apt-get", "download", name, cwd=CACHE)
-        (package,) = CACHE.glob(f"{name}_*.deb")
-        run("dpkg", "-x", package, folder)
-        package.unlink()
-    image = next(iter(folder.glob("boot/vmlinuz-*")))
-    version = image.name.removeprefix("vmlinuz-")
-    if not (folder / "lib" / "modules" / version / "modules.dep").exists():
-        run("depmod", "-b", folder, version)
-    return image, folder / "lib" / "modules" / version
-
-
-def initramfs(folder: Path, modules: Path, hz: float, fps: float, width: int) -> Path:
-    """busybox, the modules in the order of their dependencies, and the script above."""
-    needs = {}
-    for line in (modules / "modules.dep").read_text().splitlines():
-        path, _, others = line.partition(":")
-        needs[Path(path).stem] = (path, others.split())
-    order: list[str] = []
-    for name in MODULES:
-        path, others = needs[name]
-        for needed in (*reversed(others), path):
-            if needed not in order:
-                order.append(needed)
-    tree = folder / "tree"
-    (tree / "bin").mkdir(parents=True)
-    (tree / "modules").mkdir()
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin" / "busybox")
-    for path in order:
-        shutil.copy(modules / path, tree / "modules" / Path(path).name)
-    # The interpreter by its own path: the venv's link leads to it, and its libraries are found beside the link.
-    script = INIT.format(
-        modules=" ".join(Path(path).stem for path in order), root=ROOT, python=sys.executable, hz=hz, fps=fps,
-        width=width,
-    )  # fmt: skip
-    (tree / "init").write_text(script)
-    (tree / "init").chmod(0o755)
-    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
-    archive = ["cpio", "-o", "-H", "newc"]
-    packed = subprocess.run(archive, input=names.encode(), cwd=tree, capture_output=True, check=True)
-    target = folder / "initramfs.gz"
-    target.write_bytes(gzip.compress(packed.stdout, 1))
-    return target
-
-
-def cut(folder: Path, image: Path, ram: Path, seed: int, accelerator: str) -> tuple[Outcome, Outcome]:
+def cut(folder: Path, ram: Path, seed: int, accelerator: str) -> tuple[Outcome, Outcome]:
     """One guest, one cut; what is left on the disk as it was, and on the worst one."""
     folder.mkdir()
     disk, blank, log, told, console = (
         folder / name for name in ("disk.img", "blank.img", "writes.log", "trace.txt", "console.txt")
     )
-    with blank.open("wb") as file:
-        file.truncate(DISK_MB << 20)
-    run("mkfs.ext4", "-q", "-F", blank)
+    guest.empty_disk(blank, DISK_MB)
     shutil.copy(blank, disk)
     log.touch()
     with log.open("wb") as file:
         file.truncate(4 * DISK_MB << 20)
-    qemu = subprocess.Popen(
-        [
-            "qemu-system-x86_64", "-accel", accelerator, "-cpu", "max", "-m", "1024", "-smp", "1", "-display", "none",
-            "-nodefaults", "-no-reboot", "-kernel", image, "-initrd", ram, "-append", "console=ttyS0 panic=-1 quiet",
-            "-serial", f"file:{console}", "-serial", f"file:{told}",
-            "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
-            "-blockdev", f"driver=file,filename={disk},node-name=bottom",
-            "-blockdev", f"driver=file,filename={log},node-name=log",
-            "-blockdev", "driver=blklogwrites,file=bottom,log=log,node-name=logged",
-            "-blockdev", "driver=raw,file=logged,node-name=top",
-            "-device", "virtio-blk-pci,drive=top,write-cache=on",
-        ],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    qemu = guest.qemu(
+        ram, "", [console, told],
+        "-blockdev", f"driver=file,filename={disk},node-name=bottom",
+        "-blockdev", f"driver=file,filename={log},node-name=log",
+        "-blockdev", "driver=blklogwrites,file=bottom,log=log,node-name=logged",
+        "-blockdev", "driver=raw,file=logged,node-name=top",
+        "-device", "virtio-blk-pci,drive=top,write-cache=on", accel=accelerator,
     )  # fmt: skip
     try:
         until = time.monotonic() + START_S
@@ -194,8 +123,8 @@ def replay(log: Path, disk: Path) -> None:
 
 def recording(disk: Path, target: Path) -> Path:
     """Mend the file system as the next boot would, and take the recording out of it."""
-    run("e2fsck", "-fy", disk, good=(0, 1))
-    run("debugfs", "-R", f"dump /run.mcap {target}", disk)
+    guest.run("e2fsck", "-fy", disk, good=(0, 1))
+    guest.run("debugfs", "-R", f"dump /run.mcap {target}", disk)
     if not target.exists() or not target.stat().st_size:
         raise RuntimeError(f"there is no recording on {disk}")
     return target
@@ -205,16 +134,17 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuts", type=int, default=10)
     parser.add_argument("--hz", type=float, default=50.0, help="iterations a second (default %(default)s)")
-    parser.add_argument("--fps", type=float, default=5.0, help="frames a second (default %(default)s: emulation is slow)")
+    parser.add_argument("--fps", type=float, default=5.0, help="frames a second (default %(default)s: it is slow)")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--accel", default="tcg", help="qemu's accelerator (default %(default)s: emulation)")
     parser.add_argument("--write", action="store_true", help="into docs/recording.md")
     args = parser.parse_args(argv)
-    image, modules = kernel()
     was, worst = [], []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ram = initramfs(folder, modules, args.hz, args.fps, args.width)
+        # The interpreter by its own path: the venv's link leads to it, and its libraries are found beside the link.
+        init = INIT.format(root=ROOT, python=sys.executable, hz=args.hz, fps=args.fps, width=args.width)
+        ram = guest.initramfs(folder, MODULES, init)
         for seed in range(args.cuts):
             found = cut(folder / str(seed), image, ram, seed, args.accel)
             for outcomes, outcome in zip((was, worst), found, strict=True):
