@@ -242,7 +242,7 @@ def test_forward_needs_two_good_echoes_on_end(bad: float) -> None:
 
 def test_every_reason_has_its_sentence() -> None:
     assert set(SENTENCES) == set(Reason) == MOVING | STOPPING
-    assert all((reason in STOPPING) == text.startswith("stopped: ") for reason, text in SENTENCES.items())
+    assert all((reason in STOPPING) == text.startswith("stopped") for reason, text in SENTENCES.items())
 
 
 def test_a_bumper_refuses_forward_only() -> None:
