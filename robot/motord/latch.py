@@ -1,4 +1,4 @@
-"""The emergency stop's latch: one word in a file, so that a restart does not forget it.
+"""The emergency stop's latch: one word in a file, so that neither a restart nor a power cut forgets it.
 
 The file is made and kept open from the start, and a change overwrites bytes that are already its own: it works
 on a disk that has become full. Whatever is not the one word that means "released" counts as latched.
@@ -7,7 +7,9 @@ on a disk that has become full. Whatever is not the one word that means "release
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from robot.errors import RobotError
 
@@ -43,6 +45,9 @@ class Latch:
         """Latch. Never raises: where the file cannot be written `stored` says so, and the latch holds all the same."""
         self.latched = True
         self._write()
+        # Out to the disk, for a power cut: a thread's business, since a slow card takes a second and motord has others.
+        with suppress(RuntimeError):  # no thread to be had: the kernel writes it out within half a minute
+            Thread(target=self._sync, name="latch", daemon=True).start()
 
     def release(self) -> bool:
         """Release; returns whether the file could be written. Where not, the latch stays."""
@@ -50,6 +55,10 @@ class Latch:
         self._write()
         self.latched = not self.stored
         return self.stored
+
+    def _sync(self) -> None:
+        with suppress(OSError):
+            os.fdatasync(self._handle)
 
     def _write(self) -> None:
         word = _LATCHED if self.latched else _RELEASED

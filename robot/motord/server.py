@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import select
 import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
 
 from robot.motor_port import MotorCore
 from robot.motor_report import SENTENCES, Cause, Flag, Report, Switch
 from robot.motord import protocol
 from robot.motord.latch import Latch
+from robot.motord.peer import Peer
 from robot.motord.protocol import Kind, ProtocolError
 from robot.notify import Notifier
 from robot.types import Clock, Wheels
@@ -37,19 +35,6 @@ _FIRST_S = 10.0  # a process that ends with its driver waits so long for the fir
 
 class Ended(Exception):
     """The driver has gone, and this process was to end with it."""
-
-
-class Peer:
-    """One connection."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.pid = _pid_of(connection)
-
-    def send(self, data: bytes) -> None:
-        """Answer, or not: one who does not read its answers gets none, and holds nobody up."""
-        with suppress(OSError):
-            self.socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 
 class Server:
@@ -248,7 +233,7 @@ class Server:
 
     def _claim(self, peer: Peer, sequence: int) -> bool:
         """Make it the driver; where there is another, refuse and drop it."""
-        if self._driver is not None and self._driver is not peer and _dead(self._driver.pid):
+        if self._driver is not None and self._driver is not peer and self._driver.dead:
             self._drop(self._driver)  # somebody inherited its socket and keeps it open
         if self._driver is None:
             self._driver = peer
@@ -317,24 +302,3 @@ class Server:
         if words != self._said:
             self._said = words
             self._notifier.status(words)
-
-
-def _pid_of(connection: socket.socket) -> int:
-    """Who connected; 0 where the kernel does not tell, or it is beyond this process's sight."""
-    with suppress(OSError, AttributeError, struct.error):
-        size = struct.calcsize("3i")
-        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-        return int(pid)
-    return 0
-
-
-def _dead(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

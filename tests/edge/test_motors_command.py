@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -66,10 +67,12 @@ def test_a_pressed_switch_cannot_be_acknowledged(socket, capsys):
     assert status(capsys)["cause"] == "emergency_stop"
 
 
-def test_a_run_that_brought_its_own_process_is_found(tmp_path, monkeypatch, capsys):
+def test_a_run_that_brought_its_own_process_is_found(tmp_path, monkeypatch, capsys, request):
     """Without a service its latch must be acknowledged too."""
+    short = tempfile.TemporaryDirectory(dir="/tmp")  # a socket's path has at most 107 bytes
+    request.addfinalizer(short.cleanup)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short.name)
     monkeypatch.delenv("EDGEBOT_MOTORD", raising=False)
     ports = [ChildPort(of_robot(load()), ("--pins", "mock"))]
     try:

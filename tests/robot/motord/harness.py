@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from robot.motor_report import Report
-from robot.motord import trace
+from robot.motord import protocol, trace
 from robot.motord.client import MotordPort, ask
 from robot.motord.config import MotordConfig
-from robot.types import Wheels
+from robot.types import STOP, Wheels
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 30.0  # of a start on a busy machine
+HOLD_S = 0.2
+SLACK_S = 0.02  # of the process's own; the machine's delay is measured and comes on top
+FORWARD = Wheels(0.5, 0.25)
 
 
 class Motord:
@@ -117,3 +121,36 @@ def wait(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S
         assert time.monotonic() < until, what
         time.sleep(0.005)
     return found
+
+
+def drive(port, seconds=0.2, wheels=FORWARD):
+    """As a loop does, 50 times a second; returns the last command's valid_until."""
+    end = time.monotonic() + seconds
+    while True:
+        until = time.monotonic() + HOLD_S
+        assert port.apply(wheels, until) == wheels
+        if time.monotonic() >= end:
+            return until
+        time.sleep(0.02)
+
+
+def zero_after(motord, moment):
+    """When the wheels first were at zero after `moment`, by the trace."""
+    return next(m.stamp for m in motord.duties() if m.stamp >= moment and m.wheels == STOP)
+
+
+def raw(motord):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.settimeout(PATIENCE_S)
+    sock.connect(str(motord.socket))
+    return sock
+
+
+def say(sock, data):
+    sock.send(data)
+    return sock.recv(4096)
+
+
+def newest(sock):
+    """Sequence of the newest answer."""
+    return protocol.head(sock.recv(4096))[1]
