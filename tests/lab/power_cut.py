@@ -16,12 +16,9 @@ Needs Debian's qemu-system-x86, busybox-static, cpio, e2fsprogs and kmod, and do
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
 import random
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.edge.recordings.kills import Outcome, about, judge, table, trace, write_section  # noqa: E402
+from tests.lab import guest  # noqa: E402
 
 DISK_MB = 192
 START_S = 240.0
@@ -146,7 +144,7 @@ def main(argv: list[str]) -> int:
         init = INIT.format(root=ROOT, python=sys.executable, hz=args.hz, fps=args.fps, width=args.width)
         ram = guest.initramfs(folder, MODULES, init)
         for seed in range(args.cuts):
-            found = cut(folder / str(seed), image, ram, seed, args.accel)
+            found = cut(folder / str(seed), ram, seed, args.accel)
             for outcomes, outcome in zip((was, worst), found, strict=True):
                 outcomes.append(outcome)
                 print(f"cut {seed}: {outcome}", file=sys.stderr)

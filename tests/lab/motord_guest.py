@@ -1,0 +1,438 @@
+"""The guest's side of `motord.py`: does things to edgebot-motord, its driver and its switch, and reads the lines.
+
+Runs as root in the guest, as one of systemd's services. Levels come from `lines.c`, which reads them outside of
+every process that is killed here; each row goes to the second serial line as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from robot.errors import RobotError
+from robot.motor_report import Flag, Report
+from robot.motord.client import MotordPort, ask
+from robot.motord.config import load
+from robot.motord.protocol import SOCKET, Kind
+from robot.types import Wheels
+
+UNIT = "edgebot-motord"
+CONFIG = load("/etc/edgebot/motord.json")
+MOTORS = sorted(CONFIG.motor_pins.values())
+TURNING = [CONFIG.left_forward_pin, CONFIG.left_enable_pin, CONFIG.right_forward_pin, CONFIG.right_enable_pin]
+PULSED = CONFIG.left_enable_pin or CONFIG.left_forward_pin
+BANK = Path("/sys/devices/platform")
+TRACE = Path("/run/lab/lines.txt")
+SWITCH = Path("/run/lab/switch")
+DROP_IN = Path(f"/run/systemd/system/{UNIT}.service.d/taken-away.conf")
+USER = 1000
+CHILDREN: list[int] = []
+
+
+def line(pin: int, what: str) -> Path:
+    """`value` (the level) or `pull` of one line."""
+    (folder,) = BANK.glob(f"gpio-sim.*/gpiochip*/sim_gpio{pin}")
+    return folder / what
+
+
+def make_chip() -> None:
+    """A simulated chip with 32 lines, as the kernel's documentation tells."""
+    home = Path("/sys/kernel/config/gpio-sim/lab")
+    (home / "bank").mkdir(parents=True)
+    (home / "bank" / "num_lines").write_text("32")
+    (home / "live").write_text("1")
+    for device in Path("/dev").glob("gpiochip*"):
+        os.chown(device, 0, 997)
+        device.chmod(0o660)
+
+
+def pull(how: str) -> None:
+    """`up` plays a board without pull-downs, or a kernel that keeps levels: a released line reads high."""
+    for pin in MOTORS:
+        line(pin, "pull").write_text("pull-up" if how == "up" and pin in TURNING else "pull-down")
+
+
+class Lines:
+    """What was read at the motor lines so far."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[float, int, int]] = []
+        self.gaps: list[tuple[float, float]] = []
+        for text in TRACE.read_text().splitlines(keepends=True):
+            if not text.endswith("\n"):
+                break
+            stamp, name, value = text.split()
+            if name == "gap":
+                self.gaps.append((float(stamp), float(value)))
+            elif int(name) in MOTORS:
+                self.changes.append((float(stamp), int(name), int(value)))
+
+    def high_until(self, begin: float, end: float) -> float | None:
+        """When the last motor line went low in this time; `end` where one is high then; None where none was high."""
+        levels = dict.fromkeys(MOTORS, 0)
+        newest = None
+        for stamp, pin, value in self.changes:
+            if stamp > end:
+                break
+            before = any(levels.values())
+            levels[pin] = value
+            if stamp >= begin and (before or value):
+                newest = stamp
+        return end if any(levels.values()) else newest
+
+    def low_after_ms(self, begin: float, end: float) -> float | None:
+        """Milliseconds from `begin` to the last line's low; None where a line is still high at `end`."""
+        last = self.high_until(begin, end)
+        return None if last == end else 0.0 if last is None else (last - begin) * 1e3
+
+    def since(self, begin: float, end: float) -> dict[str, Any]:
+        """Of an event at `begin`: what was high then, and when the lines were low."""
+        levels = dict.fromkeys(MOTORS, 0)
+        for stamp, pin, value in self.changes:
+            if stamp <= begin:
+                levels[pin] = value
+        high = [pin for pin in MOTORS if levels[pin]]
+        return {
+            "low_ms": self.low_after_ms(begin, end), "gap_ms": self.gap_ms(begin, begin + 2), "turning": bool(high),
+            "in_pulse": PULSED in high,
+        }  # fmt: skip
+
+    def gap_ms(self, begin: float, end: float) -> float:
+        """The longest time within which nobody looked (5 and below: not counted)."""
+        return max((gap * 1e3 for stamp, gap in self.gaps if begin <= stamp <= end + gap), default=5.0)
+
+
+def tell(**row: Any) -> None:
+    print(json.dumps(row), flush=True)
+    with open("/dev/ttyS1", "w") as serial:
+        serial.write(json.dumps(row) + "\n")
+
+
+def systemctl(*words: str) -> str:
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=120).stdout.strip()
+
+
+def report(not_pid: int = 0, patience_s: float = 60.0) -> Report:
+    """What motord says, once there is one (of another process than `not_pid`)."""
+    until = time.monotonic() + patience_s
+    while True:
+        with suppress(RobotError):
+            found = ask(SOCKET)
+            if found.pid != not_pid:
+                return found
+        if time.monotonic() > until:
+            raise RuntimeError(f"no motord: {systemctl('status', UNIT)}")
+        time.sleep(0.05)
+
+
+def drive() -> int:
+    """A runtime's driving in a process of its own, at 50 Hz through its own client; returns when the wheels turn."""
+    child = os.fork()
+    if child == 0:
+        os.setgid(USER)
+        os.setuid(USER)
+        port = MotordPort(SOCKET, CONFIG.digest)
+        while True:
+            began = time.monotonic()
+            with suppress(RobotError):
+                port.apply(Wheels(0.6, 0.6), began + CONFIG.hold_s)
+            time.sleep(max(0.0, began + 0.02 - time.monotonic()))
+    CHILDREN.append(child)
+    until = time.monotonic() + 30
+    while not in_pulse(0.2):
+        if time.monotonic() > until or os.waitpid(child, os.WNOHANG)[0]:
+            raise RuntimeError(f"the wheels do not turn: {report()}")
+    time.sleep(0.5)
+    return child
+
+
+def in_pulse(patience_s: float = 5.0) -> bool:
+    """Return in the middle of a pulse, as soon as the enable line reads high; False where there is none."""
+    file = os.open(line(PULSED, "value"), os.O_RDONLY)
+    until = time.monotonic() + patience_s
+    try:
+        while os.pread(file, 1, 0) != b"1":
+            if time.monotonic() > until:
+                return False
+        return True
+    finally:
+        os.close(file)
+
+
+def end(child: int) -> None:
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def watch(name: str, act: Callable[[], None], seconds: float, **more: Callable[[], Any]) -> float:
+    """Do something, look for a while, tell the row (`more` is asked then); returns when it was done."""
+    stamp = time.monotonic()
+    act()
+    time.sleep(seconds)
+    now = time.monotonic()
+    told = {key: value() for key, value in more.items()}
+    tell(row=name, watched_s=now - stamp, **Lines().since(stamp, now), **told)
+    return stamp
+
+
+def signalled(pid: int, number: int) -> Callable[[], None]:
+    return lambda: os.kill(pid, number)
+
+
+def take_away(text: str) -> None:
+    """A protection is taken out of the unit, by a drop-in; an empty one restores it."""
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text(text)
+    if not text:
+        DROP_IN.unlink()
+    systemctl("daemon-reload")
+
+
+def afresh(how: str) -> Report:
+    """A new motord at work, and the lines' pulls set."""
+    systemctl("reset-failed", UNIT)
+    systemctl("restart", UNIT)
+    pull(how)
+    found = report()
+    if Flag.LATCHED in found.flags:
+        found = ask(SOCKET, Kind.ACKNOWLEDGE)
+        tell(note="a start saw the switch before it was put back, and latched; acknowledged")
+    return found
+
+
+def runtime_rows() -> None:
+    """The runtime dies or hangs; motord lives."""
+    for name, number in (("runtime SIGKILL", signal.SIGKILL), ("runtime SIGSTOP", signal.SIGSTOP)):
+        for _ in range(3):
+            child = drive()
+            watch(name, signalled(child, number), 1.0, cause=lambda: report().cause.name)
+            end(child)
+            time.sleep(0.1)
+
+
+def motord_killed(times: int = 2) -> None:
+    """SIGKILL in the middle of a pulse, lines pulled down: and each restart begins at zero."""
+    for _ in range(times):
+        pull("down")
+        child, old = drive(), report()
+        in_pulse()
+        began = time.monotonic()
+        os.kill(old.pid, signal.SIGKILL)
+        end(child)
+        new = report(old.pid)
+        time.sleep(1.0)
+        lines, now = Lines(), time.monotonic()
+        tell(row="motord SIGKILL in a pulse", watched_s=now - began, back_ms=(new.started - began) * 1e3,
+             cause=report().cause.name, **lines.since(began, now))  # fmt: skip
+
+
+def resumed() -> None:
+    """A runtime that stays drives on by itself."""
+    pull("down")
+    child, old = drive(), report()
+    in_pulse()
+    began = time.monotonic()
+    os.kill(old.pid, signal.SIGKILL)
+    report(old.pid)
+    turning = in_pulse(10)
+    tell(row="motord SIGKILL, the runtime stays", resumed=turning, resumed_ms=(time.monotonic() - began) * 1e3)
+    end(child)
+    time.sleep(0.5)
+
+
+def motord_hung() -> None:
+    """SIGSTOP in the middle of a pulse: systemd's watchdog; then the same without it."""
+    for name, text, how in (
+        ("motord SIGSTOP in a pulse", "", "down"),
+        ("motord SIGSTOP in a pulse", "", "down"),
+        ("motord SIGSTOP, no pull-downs", "", "up"),
+        ("motord SIGSTOP, without WatchdogSec", "[Service]\nWatchdogSec=0\n", "down"),
+    ):
+        if text:
+            take_away(text)
+        afresh(how)
+        child, old = drive(), report()
+        in_pulse()
+        watch(name, signalled(old.pid, signal.SIGSTOP), 12.0 if how == "up" else 4.0)
+        end(child)
+        with suppress(ProcessLookupError):
+            if text:
+                os.kill(old.pid, signal.SIGKILL)
+        if text:
+            take_away("")
+        report(old.pid)
+
+
+def motord_ended() -> None:
+    """It ends by itself, on lines that nothing else pulls down: low, pull-downs, no `close()`."""
+    for name in ("motord SIGTERM", "motord SIGINT", "motord exception"):
+        found = afresh("up")
+        child = drive()
+        in_pulse()
+        began = time.monotonic()
+        clients = []
+        if name == "motord exception":
+            most = max(int(entry.name) for entry in Path(f"/proc/{found.pid}/fd").iterdir()) + 1
+            resource.prlimit(found.pid, resource.RLIMIT_NOFILE, (most, most))
+            with suppress(OSError):
+                for _ in range(12):  # no file is left for one of them: accept() fails, and it starts anew
+                    clients.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                    clients[-1].settimeout(0.2)
+                    clients[-1].connect(str(SOCKET))
+        else:
+            os.kill(found.pid, getattr(signal, name.split()[1]))
+        while alive(found.pid) and time.monotonic() < began + 10:
+            time.sleep(0.002)
+        ended = time.monotonic()
+        pulls = sorted({line(pin, "pull").read_text().strip() for pin in MOTORS})
+        end(child)
+        report(found.pid)
+        time.sleep(0.5)
+        now = time.monotonic()
+        lines = Lines()
+        tell(row=name, ended_ms=(ended - began) * 1e3, pulls=pulls, watched_s=now - began, **lines.since(began, now))
+        for client in clients:
+            client.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def no_pull_downs() -> None:
+    """SIGKILL where a released line reads high: ExecStopPost is what is left; then without it."""
+    for name, text, seconds in (
+        ("motord SIGKILL, no pull-downs", "", 15.0),
+        ("motord SIGKILL, no pull-downs, without ExecStopPost", "[Service]\nExecStopPost=\nRestart=no\n", 5.0),
+    ):
+        if text:
+            take_away(text)
+        afresh("up")
+        child, old = drive(), report()
+        in_pulse()
+        watch(name, signalled(old.pid, signal.SIGKILL), seconds)
+        end(child)
+        if text:
+            take_away("")
+            afresh("down")
+    began = time.monotonic()
+    subprocess.run([f"{Path(sys.executable).parent}/edgebot-motord", "--help"], capture_output=True)
+    tell(note="start", help_ms=(time.monotonic() - began) * 1e3)
+
+
+def latched() -> None:
+    """The emergency stop while driving, its release without acknowledgement, and a motord killed then."""
+    afresh("down")
+    child, old = drive(), report()
+    watch("emergency stop pressed", lambda: void(SWITCH.write_text("o")), 1.0)
+    SWITCH.write_text("c")
+    time.sleep(1.0)
+    watch("released, not acknowledged", lambda: None, 1.0, cause=lambda: report().cause.name)
+    os.kill(old.pid, signal.SIGKILL)
+    report(old.pid)
+    time.sleep(0.5)
+    watch("latched, motord SIGKILL and restarted", lambda: None, 2.0, cause=lambda: report().cause.name)
+    end(child)
+
+
+def after(name: str, seconds: float = 2.0) -> None:
+    """A new boot: latched still, whatever is commanded; then acknowledged."""
+    systemctl("start", UNIT)
+    found = report()
+    tell(row=name, latched=Flag.LATCHED in found.flags, cause=found.cause.name, switch=found.switch.name)
+    if Flag.LATCHED not in found.flags:
+        return
+    child = commanding()
+    watch(f"{name}: commanded", lambda: None, seconds, cause=lambda: report().cause.name)
+    ask(SOCKET, Kind.ACKNOWLEDGE)
+    tell(row=f"{name}: acknowledged", turns=in_pulse(10))
+    end(child)
+    time.sleep(0.5)
+
+
+def commanding() -> int:
+    child = os.fork()
+    if child == 0:
+        os.setgid(USER)
+        os.setuid(USER)
+        port = MotordPort(SOCKET, CONFIG.digest)
+        while True:
+            with suppress(RobotError):
+                port.apply(Wheels(0.6, 0.6), time.monotonic() + CONFIG.hold_s)
+            time.sleep(0.02)
+    return child
+
+
+def void(_: object) -> None:
+    return
+
+
+def phase() -> int:
+    words = dict(word.split("=", 1) for word in Path("/proc/cmdline").read_text().split() if "=" in word)
+    return int(words["lab.phase"])
+
+
+def main() -> None:
+    Path("/run/lab").mkdir(exist_ok=True)
+    SWITCH.write_text("c")
+    make_chip()
+    stop = CONFIG.emergency_stop_pin or 0
+    watched = [f"{pin}={line(pin, 'value')}" for pin in MOTORS]
+    subprocess.Popen(["/lab/lines", TRACE, SWITCH, line(stop, "value"), line(stop, "pull"), *watched])
+    time.sleep(0.5)
+    number = phase()
+    if number == 1:
+        systemctl("start", UNIT)
+        found = report()
+        now = time.monotonic()
+        tell(row="start", low_ms=Lines().low_after_ms(0, now), cause=found.cause.name, kernel=os.uname().release,
+             systemd=systemctl("--version").splitlines()[0], python=sys.version.split()[0])  # fmt: skip
+        for part in (runtime_rows, motord_killed, resumed, motord_hung, motord_ended, no_pull_downs, latched):
+            try:
+                part()
+            except Exception as error:  # the other parts are worth having
+                tell(failed=part.__name__, why=f"{type(error).__name__}: {error}")
+                for child in CHILDREN:
+                    end(child)
+                if DROP_IN.exists():
+                    take_away("")
+        tell(restarts=systemctl("show", UNIT, "-p", "NRestarts", "--value"))
+        tell(end="reboot")
+        subprocess.run(["systemctl", "reboot"])
+    elif number == 2:
+        after("guest rebooted")
+        SWITCH.write_text("o")
+        time.sleep(0.5)
+        tell(row="pressed again", cause=report().cause.name)
+        SWITCH.write_text("c")
+        time.sleep(1.0)
+        tell(end="cut")  # the host takes the power away
+        time.sleep(600)
+    else:
+        after("guest's power cut")
+        tell(end="off")
+        subprocess.run(["systemctl", "poweroff"])
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BaseException as error:
+        tell(end="failed", why=f"{type(error).__name__}: {error}")
+        subprocess.run(["journalctl", "-b", "--no-pager", "-n", "60"])
+        subprocess.run(["systemctl", "poweroff", "-f"])
+        raise
