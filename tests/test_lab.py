@@ -1,0 +1,73 @@
+"""The proofs that need a guest are no part of these tests; that they start, and judge what they read, is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import motord_table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", ["motord", "power_cut"])
+def test_it_tells_how_it_is_run(name: str) -> None:
+    said = subprocess.run(
+        [sys.executable, f"tests/lab/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert said.returncode == 0, said.stderr
+    assert f"tests/lab/{name}.py" in said.stdout and "--write" in said.stdout
+
+
+def read(name: str, low_ms: float | None = 3.0, **more: Any) -> dict[str, Any]:
+    return {"row": name, "low_ms": low_ms, "gap_ms": 5.0, "turning": True, "in_pulse": True, "watched_s": 4.0} | more
+
+
+def rows() -> list[dict[str, Any]]:
+    """A run in which every promise held."""
+    found: list[dict[str, Any]] = []
+    for claim in motord_table.CLAIMS:
+        if claim.taken_away:
+            found.append(read(claim.name, None))
+        elif claim.good in (motord_table.never_high, motord_table.CLAIMS[0].good):
+            found.append(read(claim.name, 0.0, turning=False))
+        elif claim.good is motord_table.pulled_down:
+            found.append(read(claim.name, ended_ms=9.0, pulls=["pull-down"]))
+        elif claim.good.__name__ == "good":
+            found.append(read(claim.name))
+        else:
+            found.append({"row": claim.name, "resumed": True, "resumed_ms": 900.0, "latched": True, "turns": True})
+    return found
+
+
+def held(found: list[dict[str, Any]]) -> bool:
+    return motord_table.document(found, "0000000", 60.0, 100.0)[1]
+
+
+def test_a_good_run_holds() -> None:
+    assert held(rows())
+
+
+@pytest.mark.parametrize("index", range(len(motord_table.CLAIMS)), ids=[claim.name for claim in motord_table.CLAIMS])
+def test_each_promise_can_be_broken(index: int) -> None:
+    """A line that goes on where it must not, or stands where it must go on; a latch that forgot; a row not reached."""
+    good = rows()
+    row = good[index]
+    taken_away = motord_table.CLAIMS[index].taken_away
+    worse = row | ({"low_ms": 100.0 if taken_away else None} if "low_ms" in row else {})
+    worse |= {name: False for name in ("resumed", "latched", "turns") if name in row}
+    assert not held([*good[:index], worse, *good[index + 1 :]])
+    assert not held([*good[:index], *good[index + 1 :]])
+
+
+def test_a_bound_is_a_bound() -> None:
+    good = rows()
+    index = next(n for n, row in enumerate(good) if row["row"] == "runtime SIGSTOP")
+    late = read("runtime SIGSTOP", 230.0)
+    assert not held([*good[:index], late, *good[index + 1 :]])
+    stalled = late | {"gap_ms": 40.0}  # the emulation stood still for longer than what is too much
+    assert held([*good[:index], stalled, *good[index + 1 :]])
