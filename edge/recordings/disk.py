@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,13 +21,18 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # a pipe or a device has
 class Disk:
     """One file, written from its beginning to its end.
 
+    Args:
+        path: where it is.
+        before: called with the size of each piece before it is written, to make room for it.
+
     Raises:
         OSError: it cannot be created, or another process is writing it (`BlockingIOError`); or, by `write` and
             `sync`, the disk says no. A piece of which only a part found room is taken back.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before: Callable[[int], None] | None = None) -> None:
         self.path = path
+        self._before = before
         self.size = 0
         self.slowest_sync_s = 0.0
         self._now = WallClock().now
@@ -42,6 +48,8 @@ class Disk:
 
     def write(self, data: bytes) -> None:
         """Append one piece, all of it or nothing."""
+        if self._before is not None:
+            self._before(len(data))
         view, done = memoryview(data), 0
         try:
             while done < len(view):

@@ -101,6 +101,7 @@ class Recorder:
         self._writer: McapWriter
         self._opened = 0.0
         self._others = 0  # bytes of the folder's other recordings
+        self._size = 0  # and of this one
         self._told = 0  # drops that the file knows of
         self._spoiled: set[str] = set()  # what could not be encoded, told once each
         self._last = 0.0  # stamp of the newest item
@@ -280,18 +281,18 @@ class Recorder:
         limits = self._rotation
         if limits is None:
             return
-        margin = 2 * self._writer.largest_chunk  # what the next second may bring
-        self._keep_within(limits, margin)
-        if limits.is_over(self._disk.size, margin, self._clock.now() - self._opened):
+        coming = 2 * self._writer.largest_chunk  # what the next second may bring
+        if limits.is_over(self._disk.size, coming, self._clock.now() - self._opened):
             self._finish()
             self._open()
 
-    def _keep_within(self, limits: Rotation, margin: int) -> None:
+    def _make_room(self, coming: int) -> None:
         """Remove the oldest files before the folder holds more than it may, not after."""
-        size = self._disk.size
-        if limits.keep_bytes is not None and self._others + size + margin > limits.keep_bytes:
-            folders.make_room(self._target, limits.keep_bytes - margin, self.path, size)
+        keep, size = self._rotation and self._rotation.keep_bytes, self._size + coming
+        if keep and self._others + size > keep:
+            folders.make_room(self._target, keep, self.path, size)
             self._others = folders.total(self._target, self.path)
+        self._size = size
 
     def _open(self) -> None:
         """Begin a file: header, what the run was, attachments and channels are on the disk when this returns."""
@@ -301,7 +302,8 @@ class Recorder:
             self._target.mkdir(parents=True, exist_ok=True)
             self.path = folders.next_path(self._target)
             self._others = folders.total(self._target, self.path)
-        disk = Disk(self.path)
+        self._size = 0
+        disk = Disk(self.path, self._make_room)
         try:
             writer = McapWriter(disk, "edgebot", "edgebot")
             writer.metadata("edgebot", self._metadata | {"part": str(self.files)})
@@ -324,8 +326,6 @@ class Recorder:
         self._disk, self._writer, self._finished = disk, writer, False
         self._opened = self._clock.now()
         self.files += 1
-        if self._rotation is not None:
-            self._keep_within(self._rotation, folders.LEAST_BYTES)
 
     def _finish(self) -> None:
         self._writer.finish()

@@ -15,7 +15,7 @@ from edge.recordings import protobuf
 
 SENSES = (
     "light_left", "light_right", "range", "speed_left", "speed_right", "bump_left", "bump_right", "tilt", "battery",
-    "emergency_stop",
+    "under_voltage", "emergency_stop",
 )  # fmt: skip
 
 

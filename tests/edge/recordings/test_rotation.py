@@ -98,7 +98,7 @@ def test_the_next_run_goes_on_counting_whatever_the_date_says(tmp_path: Path) ->
 
 def test_an_earlier_runs_files_go_first(tmp_path: Path) -> None:
     for number in (3, 1, 2):
-        (tmp_path / f"00000{number}-20260101-00000{number}.mcap").write_bytes(b"x" * 450_000)
+        (tmp_path / f"00000{number}-20260101-00000{number}.mcap").write_bytes(b"x" * 700_000)
     Recorder(tmp_path, rotation=Rotation(keep_bytes=2_000_000)).close()
     assert [number for number, _ in rotation.parts(tmp_path)] == [2, 3, 4]
 
