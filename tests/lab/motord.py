@@ -41,11 +41,12 @@ for module in @modules@; do $b insmod /modules/$module.ko; done
 $b mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host
 $b mount -t tmpfs -o mode=755 root /new
 cd /new
-$b mkdir -p proc sys dev run tmp var/lib etc/systemd/system etc/edgebot root lab usr {folders}
+$b mkdir -p proc sys dev run tmp var/lib etc/systemd/system etc/edgebot root lab/source usr {folders}
 $b chmod 1777 tmp
 $b chmod 755 root
 for name in bin sbin lib lib64; do $b ln -s usr/$name $name; done
 for folder in usr {folders}; do $b mount --bind /host/$folder $folder; done
+$b mount --bind /host/{source} lab/source
 $b cp -r /etc/. etc
 $b cp /host/etc/ld.so.cache etc
 $b cp /lab/lines lab/lines
@@ -73,8 +74,8 @@ Description=the proof
 After=basic.target
 [Service]
 Type=exec
-WorkingDirectory={source}
-Environment=PYTHONPATH={source} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WorkingDirectory=/lab/source
+Environment=PYTHONPATH=/lab/source PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ExecStart={python} -m tests.lab.motord_guest
 StandardOutput=journal+console
 StandardError=journal+console
@@ -90,7 +91,7 @@ ExecStart={bin}/edgebot-motord --config /etc/edgebot/motord.json --pins chip:0
 ExecStopPost=
 ExecStopPost=-/usr/bin/pinctrl set {pins} op dl
 ExecStopPost=-{bin}/edgebot-motord --pins-low --config /etc/edgebot/motord.json --pins chip:0
-Environment="EDGEBOT_FIRMWARE_UNCHECKED=simulated lines have no firmware" PYTHONPATH={source}:{site}
+Environment="EDGEBOT_FIRMWARE_UNCHECKED=simulated lines have no firmware" PYTHONPATH=/lab/source:{site}
 """
 
 
@@ -117,7 +118,7 @@ def export(folder: Path, commit: str) -> str:
     return name
 
 
-def files(source: Path) -> dict[str, str]:
+def files() -> dict[str, str]:
     """Everything that the guest finds in /etc, the units as `edgebot units` renders them."""
     from edge.units.render import MOTORD_JSON, Place, render
     from robot.config import load
@@ -126,12 +127,12 @@ def files(source: Path) -> dict[str, str]:
     config = load(ROOT / "robot" / "example.toml")
     rendered = render(config, place)
     pins = ",".join(str(pin) for name, pin in config.pins().items() if name.startswith("drive."))
-    drop_in = DROP_IN.format(bin=place.bin, pins=pins, source=source, site=lgpio())
+    drop_in = DROP_IN.format(bin=place.bin, pins=pins, site=lgpio())
     return {
         "etc/edgebot/motord.json": rendered[MOTORD_JSON],
         "etc/systemd/system/edgebot-motord.service": rendered["edgebot-motord.service"],
         "etc/systemd/system/edgebot-motord.service.d/lab.conf": drop_in,
-        "etc/systemd/system/lab.service": LAB_UNIT.format(source=source, python=sys.executable),
+        "etc/systemd/system/lab.service": LAB_UNIT.format(python=sys.executable),
         "etc/systemd/system/lab.target": TARGET,
         "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nrobot:x:1000:1000::/tmp:/bin/sh\n",
         "etc/group": "root:x:0:\ngpio:x:997:robot\nrobot:x:1000:\ntty:x:5:\n",
@@ -143,13 +144,13 @@ def files(source: Path) -> dict[str, str]:
 
 def archive(folder: Path, source: Path) -> Path:
     """The guest's initramfs."""
-    shared = {str(path).strip("/") for path in (source, Path(sys.base_prefix), Path(sys.prefix), lgpio())}
+    shared = {str(path).strip("/") for path in (Path(sys.base_prefix), Path(sys.prefix), lgpio())}
     outer = sorted(one for one in shared if not any(one != other and one.startswith(f"{other}/") for other in shared))
     outer = [one for one in outer if not one.startswith("usr")]
     lines = folder / "lines"
     guest.run("gcc", "-O2", "-static", "-o", lines, source / "tests" / "lab" / "lines.c")
-    init = INIT.format(folders=" ".join(outer), masked=MASKED)
-    return guest.initramfs(folder, MODULES, init, [guest.gpio_sim()], files(source), {"lab/lines": lines})
+    init = INIT.format(folders=" ".join(outer), source=str(source).strip("/"), masked=MASKED)
+    return guest.initramfs(folder, MODULES, init, [guest.gpio_sim()], files(), {"lab/lines": lines})
 
 
 def boot(folder: Path, ram: Path, disk: Path, phase: int, rows: list[dict[str, Any]], accel: str) -> str:
