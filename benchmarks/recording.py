@@ -101,7 +101,7 @@ def block(film: Film, seconds: float, folder: Path, pictures: Pictures, recorded
         loop = Loop(body, policy, Guard.of(config, policy), clock, RATE_HZ, recorder=recorder)
         pictures.seconds, began = 0.0, clock.now()
         process = time.process_time()
-        clock_of = None if recorder is None else time.pthread_getcpuclockid(recorder._thread.ident or 0)
+        clock_of = None if recorder is None else time.pthread_getcpuclockid(recorder.thread.ident or 0)
         thread = 0.0 if clock_of is None else time.clock_gettime(clock_of)
         summary = loop.run(seconds, on_tick=on_tick)
         thread = 0.0 if clock_of is None else time.clock_gettime(clock_of) - thread

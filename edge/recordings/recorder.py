@@ -62,6 +62,7 @@ class Recorder:
         path: the file that is written, with rotation the newest.
         files: how many files there were.
         dropped: iterations and log lines that did not fit the queue.
+        thread: what does the writing, for who measures it.
         error: why writing ended, in one sentence; empty while it goes on. `tick` and `log` never raise.
 
     Raises:
@@ -114,8 +115,8 @@ class Recorder:
             self._open()
         except OSError as error:
             raise RecordingError(self._cannot(error)) from None
-        self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._work, name="recording", daemon=True)
+        self.thread.start()
 
     @property
     def lost(self) -> int:
@@ -146,11 +147,6 @@ class Recorder:
         ended = f", ended early: the last {self.lost} items are lost" if self.error else ""
         return f"{self.path}{files}{dropped}{ended}"
 
-    @property
-    def thread_id(self) -> int:
-        """The kernel's number of the writing thread, for who sets priorities."""
-        return self._thread.native_id or 0
-
     def tick(self, tick: Tick) -> None:
         """Take one iteration. Neither blocks nor raises."""
         self._put((tick, None if self._pose is None else self._pose()))
@@ -169,8 +165,8 @@ class Recorder:
             return
         self._closed = True
         self._queue.put(None)
-        self._thread.join(CLOSE_S)
-        if self._thread.is_alive():
+        self.thread.join(CLOSE_S)
+        if self.thread.is_alive():
             self.error = self.error or (
                 f"recording {self.path} was left open: the disk has not answered for {CLOSE_S:g} s; "
                 f"`edgebot recording repair {self.path}` closes it"
