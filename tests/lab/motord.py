@@ -84,8 +84,10 @@ StandardError=journal+console
 TARGET = "[Unit]\nDescription=the lab\nRequires=basic.target lab.service\nAfter=basic.target\nAllowIsolate=yes\n"
 
 DROP_IN = """\
-# What differs from a robot: the chip is simulated, and lgpio comes from a folder of its own.
+# What differs from a robot: the chip is simulated, lgpio comes from a folder of its own, a start of Python takes longer.
 [Service]
+TimeoutStopSec=90
+TimeoutStartSec=90
 ExecStart=
 ExecStart={bin}/edgebot-motord --config /etc/edgebot/motord.json --pins chip:0
 ExecStopPost=

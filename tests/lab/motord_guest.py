@@ -176,14 +176,24 @@ def end(child: int) -> None:
 
 
 def watch(name: str, act: Callable[[], None], seconds: float, **more: Callable[[], Any]) -> float:
-    """Do something, look for a while, tell the row (`more` is asked then); returns when it was done."""
+    """Do something, look for so long, tell the row (`more` is asked then); returns when it was done.
+
+    More than five seconds are a limit: it ends when the lines are low.
+    """
     stamp = time.monotonic()
     act()
-    time.sleep(seconds)
+    time.sleep(min(seconds, 2.0))
+    while time.monotonic() < stamp + seconds and (seconds <= 5 or any(levels())):
+        time.sleep(0.2)
+    time.sleep(0.5)
     now = time.monotonic()
     told = {key: value() for key, value in more.items()}
     tell(row=name, watched_s=now - stamp, **Lines().since(stamp, now), **told)
     return stamp
+
+
+def levels() -> list[bool]:
+    return [line(pin, "value").read_text().strip() == "1" for pin in MOTORS]
 
 
 def signalled(pid: int, number: int) -> Callable[[], None]:
@@ -264,7 +274,7 @@ def motord_hung() -> None:
         afresh(how)
         child, old = drive(), report()
         in_pulse()
-        watch(name, signalled(old.pid, signal.SIGSTOP), 12.0 if how == "up" else 4.0)
+        watch(name, signalled(old.pid, signal.SIGSTOP), 60.0 if how == "up" else 4.0)
         end(child)
         with suppress(ProcessLookupError):
             if text:
@@ -316,7 +326,7 @@ def alive(pid: int) -> bool:
 def no_pull_downs() -> None:
     """SIGKILL where a released line reads high: ExecStopPost is what is left; then without it."""
     for name, text, seconds in (
-        ("motord SIGKILL, no pull-downs", "", 15.0),
+        ("motord SIGKILL, no pull-downs", "", 60.0),
         ("motord SIGKILL, no pull-downs, without ExecStopPost", "[Service]\nExecStopPost=\nRestart=no\n", 5.0),
     ):
         if text:
