@@ -32,6 +32,9 @@ class Head(Protocol):
     def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
         """(N,) nats, differentiable."""
 
+    def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Of a network with such outputs the weights of one whose largest output is the likeliest action's."""
+
 
 class Categorical:
     """One of `size` actions; the outputs are logits."""
@@ -57,3 +60,33 @@ class Categorical:
     def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
         log_p = tf.nn.log_softmax(outputs)
         return -tf.reduce_sum(tf.exp(log_p) * log_p, 1)
+
+    def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        return weights
+
+
+class Bernoulli:
+    """One of two actions; the one output is the logit of the first."""
+
+    size = 1
+
+    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+        first = 1.0 / (1.0 + np.exp(-outputs[:, 0]))
+        actions = (rng.random(len(outputs), np.float32) >= first).astype(np.int64)
+        return actions, np.log(np.where(actions == 0, first, 1.0 - first) + np.float32(1e-30))
+
+    def mode(self, outputs: Floats) -> NDArray[np.int64]:
+        return (outputs[:, 0] < 0.0).astype(np.int64)
+
+    def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        # Binary cross-entropy with the target 1 for the first action, negative.
+        sign = 1.0 - 2.0 * tf.cast(actions, tf.float32)
+        return -tf.nn.softplus(-sign * outputs[:, 0])
+
+    def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
+        z = outputs[:, 0]
+        return tf.nn.softplus(z) - z * tf.sigmoid(z)
+
+    def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        *rest, kernel, bias = weights
+        return [*rest, np.concatenate((kernel, 0.0 * kernel), 1), np.concatenate((bias, 0.0 * bias))]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from robot.files import write_atomically
-from train.agents.ppo import Iteration
+from train.learner import Iteration
 
 WINDOW = 100
 """Episodes over which the running return and success are taken, or all of an iteration where those are more."""

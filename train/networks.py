@@ -6,7 +6,8 @@ through Keras: `FastMLP` holds the same weights as plain arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,17 +16,44 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def mlp(inputs: int, hidden: Sequence[int], outputs: int, last_gain: float, seed: int, name: str) -> keras.Sequential:
-    """Tanh layers and a linear one, with orthogonal weights (Saxe et al. 2014) of gain sqrt(2), `last_gain` at the end.
+def _elu(x: Floats) -> Floats:
+    return np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0)))
 
-    A policy starts with a last gain near 0, so that no action is preferred; a critic with 1.
+
+def _relu(x: Floats) -> Floats:
+    return np.maximum(x, np.float32(0.0))
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"tanh": np.tanh, "relu": _relu, "elu": _elu}
+"""Of the hidden layers: Keras's name, and the same in NumPy."""
+
+
+def mlp(
+    inputs: int,
+    hidden: Sequence[int],
+    outputs: int,
+    last_gain: float,
+    seed: int,
+    name: str,
+    activation: str = "tanh",
+    init: str = "orthogonal",
+) -> keras.Sequential:
+    """Hidden layers of one activation and a linear one.
+
+    The weights are orthogonal (Saxe et al. 2014) of gain sqrt(2), `last_gain` at the end: a policy starts with a last
+    gain near 0, so that no action is preferred; a critic with 1. Or else Keras's default, "glorot_uniform", in all.
     """
+
+    def weights(layer: int, gain: float) -> keras.initializers.Initializer:
+        if init == "orthogonal":
+            return keras.initializers.Orthogonal(gain=gain, seed=seed + layer)
+        return keras.initializers.GlorotUniform(seed=seed + layer)
+
     layers: list[keras.layers.Layer] = [keras.Input((inputs,), name="observation")]
     for i, width in enumerate(hidden):
-        init = keras.initializers.Orthogonal(gain=2**0.5, seed=seed + i)
-        layers.append(keras.layers.Dense(width, "tanh", kernel_initializer=init, name=f"{name}_{i}"))
-    init = keras.initializers.Orthogonal(gain=last_gain, seed=seed + len(hidden))
-    layers.append(keras.layers.Dense(outputs, kernel_initializer=init, name=f"{name}_out"))
+        layers.append(keras.layers.Dense(width, activation, kernel_initializer=weights(i, 2**0.5), name=f"{name}_{i}"))
+    last = weights(len(hidden), last_gain)
+    layers.append(keras.layers.Dense(outputs, kernel_initializer=last, name=f"{name}_out"))
     return keras.Sequential(layers, name=name)
 
 
@@ -35,10 +63,16 @@ class FastMLP:
     def __init__(self, model: keras.Sequential) -> None:
         self._model = model
         self._layers: list[tuple[Floats, Floats]] = []
+        first = model.layers[0].activation.__name__
+        self._activation = ACTIVATIONS.get(first, np.tanh)  # a single, linear layer has none to apply
         self.refresh()
 
     def refresh(self) -> None:
-        arrays = [np.asarray(weight, np.float32) for weight in self._model.get_weights()]
+        self.copy(self._model.get_weights())
+
+    def copy(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Take `weights`, kernels and biases in turn, instead of the model's."""
+        arrays = [np.asarray(weight, np.float32) for weight in weights]
         self._layers = list(zip(arrays[::2], arrays[1::2], strict=True))
 
     def __call__(self, x: Floats) -> Floats:
@@ -47,5 +81,5 @@ class FastMLP:
         for w, b in hidden:
             x = x @ w
             x += b
-            np.tanh(x, out=x)
+            x = self._activation(x)
         return x @ weight + bias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def discount(rewards: Sequence[float] | Array, gamma: float) -> Array:
-    """(T,) rewards of one episode -> (T,) the discounted sum of those from each step on."""
+def discount(rewards: Sequence[float] | NDArray[Any], gamma: float) -> Array:
+    """(T,) rewards of one episode, or (T, N) of N, -> for each step the discounted sum of those from it on."""
     returns = np.array(rewards, np.float64)
     for t in range(len(returns) - 2, -1, -1):
         returns[t] += gamma * returns[t + 1]

@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from edge.errors import UsageError
-from train.agents.ppo import PPO
 from train.envs.batch import BatchEnv
 from train.evaluation import Evaluation, evaluate
 from train.history import History
+from train.learner import Learner
 from train.runs import EVALUATION, RunFolder
 
 CHECKPOINTS, CHECKPOINT_STEPS = 12, 250_000
@@ -34,10 +34,10 @@ Batches = Iterable[tuple[BatchEnv, int]]
 class Session:
     """Trains `agent` in `env`, as `run` says, and keeps what it finds in the run's folder."""
 
-    def __init__(self, run: RunFolder, agent: PPO, env: BatchEnv, console: Console) -> None:
+    def __init__(self, run: RunFolder, agent: Learner, env: BatchEnv, console: Console) -> None:
         self.run, self.agent, self.env, self.console = run, agent, env, console
         self.history = History(env.n)
-        self.best: Weights = agent.actor.get_weights()
+        self.best: Weights = agent.weights()
         self._log = tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
     def resume(self) -> None:
@@ -54,9 +54,7 @@ class Session:
 
     def train(self, total_steps: int) -> bool:
         """Learn until `total_steps`; True where Ctrl-C ended it before. Either way the best policy is kept."""
-        per_iteration = self.env.n * self.agent.settings.horizon
-        span = min(total_steps / CHECKPOINTS, CHECKPOINT_STEPS)
-        every = max(1, math.ceil(span / per_iteration)) * per_iteration
+        span = math.ceil(min(total_steps / CHECKPOINTS, CHECKPOINT_STEPS))
         interrupted = False
         with self._progress() as progress:
             bar = progress.add_task("train", total=total_steps, completed=self.agent.steps, told="")
@@ -64,13 +62,15 @@ class Session:
             try:
                 for iteration in self.agent.learn(self.env, total_steps):
                     if self.history.add(iteration):
-                        self.best = self.agent.actor.get_weights()
+                        self.best = self.agent.weights()
                     now = time.perf_counter()
                     rate = (iteration.steps - steps_before) / (now - before)
+                    kept, due = steps_before // span, iteration.steps // span
                     before, steps_before = now, iteration.steps
                     self._tell(progress, bar, rate)
-                    if iteration.steps % every == 0 or iteration.steps >= total_steps:
+                    if due > kept and iteration.steps < total_steps:
                         self._checkpoint()
+                self._checkpoint()
             except KeyboardInterrupt:
                 interrupted = True
         self._keep(interrupted)
@@ -78,7 +78,7 @@ class Session:
 
     def choose(self, choosing: Callable[[], tuple[BatchEnv, int]]) -> None:
         """Keep the better of the last policy and the best while exploring, by greedy episodes in training's rooms."""
-        last = self.agent.actor.get_weights()
+        last = self.agent.weights()
         if self.history.best is None or all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
             self.best = last
             return
@@ -108,11 +108,11 @@ class Session:
         """Write the best policy and the curve; after an interruption the last weights are not lost time either."""
         if not self.history.rows:
             return
-        last = self.agent.actor.get_weights()
+        last, model = self.agent.weights(), self.agent.policy
         # With too few episodes to tell, the last policy is the best one known.
-        self.agent.actor.set_weights(self.best if self.history.best is not None else last)
-        self.run.save_policy(self.agent.actor)
-        self.agent.actor.set_weights(last)
+        model.set_weights(self.best if self.history.best is not None else last)
+        self.run.save_policy(model)
+        model.set_weights(last)
         self.run.write_text("progress.csv", self.history.csv())
         settings = self.run.settings
         title = f"{settings.task}, {settings.algo}, seed {settings.seed}" + (", interrupted" if interrupted else "")

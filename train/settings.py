@@ -26,6 +26,8 @@ def setting(
 def describe(settings: Any) -> str:
     """A line for each setting: name, default, sentence."""
     fields = dataclasses.fields(settings)
+    if not fields:
+        return ""
     width = max(len(f.name) for f in fields)
     return "\n".join(f"  {f.name:<{width}}  {f.metadata['help']} [{_text(getattr(settings, f.name))}]" for f in fields)
 
@@ -36,6 +38,25 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
         if "=" not in pair:
             raise UsageError(f"--set {pair!r} is no key=value; write for example --set learning_rate=0.001")
     return {key.strip(): value.strip() for key, value in (pair.split("=", 1) for pair in pairs)}
+
+
+def switches(arguments: Iterable[str], *groups: Any) -> dict[str, str]:
+    """`["--double", "--no-dueling"]` -> `{"double": "true", "dueling": "false"}`, for settings that are true or false.
+
+    Raises `UsageError` for whatever else a command line was left with.
+    """
+    known = {field.name for group in groups for field in dataclasses.fields(group) if isinstance(field.default, bool)}
+    found = {}
+    for argument in arguments:
+        name = argument.removeprefix("--").replace("-", "_")
+        value = "false" if name.startswith("no_") and name[3:] in known else "true"
+        name = name[3:] if value == "false" else name
+        if not argument.startswith("--") or name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean --{near[0].replace('_', '-')}?" if near else ""
+            raise UsageError(f"unrecognized arguments: {argument}{hint or '; `edgebot train --help` shows how'}")
+        found[name] = value
+    return found
 
 
 def split(values: Mapping[str, str], *groups: Any) -> list[dict[str, str]]:

@@ -32,8 +32,10 @@ class Task(Protocol):
     name: str
     settings: Any
     """A frozen dataclass of `train.settings.setting` fields."""
-    agent_settings: dict[str, Any]
-    """Where this task wants other hyper-parameters than an algorithm's defaults."""
+
+    def settings_for(self, algorithm: str) -> dict[str, Any]:
+        """Where this task wants other hyper-parameters than an algorithm's defaults."""
+
     default_steps: int
     evaluation_episodes: int
 
@@ -65,12 +67,14 @@ class GymTask:
 
     default_steps = 100_000
     evaluation_episodes = 100
-    agent_settings: dict[str, Any] = {}
     film_fps = 30.0
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.settings = NoSettings()
+
+    def settings_for(self, algorithm: str) -> dict[str, Any]:
+        return {}
 
     def training(self, n: int) -> BatchEnv:
         return GymBatch(self.name, n)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from train.agents.ppo import Iteration
 from train.history import WINDOW, History
+from train.learner import Iteration
 
 
 def ended(steps: int, episodes: int, value: float, success: bool = True) -> Iteration:

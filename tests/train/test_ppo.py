@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from robot.sim.rooms import RoomPool
-from train.agents import ppo
+from tests.train.agents.echo import Echo
+from train import episodes
 from train.agents.ppo import PPO, PPOSettings
-from train.envs.batch import Step
 from train.envs.gym_batch import GymBatch
 from train.envs.light import LightBatch, LightSettings
 from train.evaluation import evaluate
@@ -19,35 +19,6 @@ from train.heads import Categorical
 from train.networks import FastMLP, mlp
 
 SMALL = PPOSettings(envs=8, horizon=32, epochs=2, minibatch=64, hidden=(16,))
-
-
-class Echo:
-    """Shows one of `actions` symbols; naming it earns 1. An episode is ten symbols long."""
-
-    state_size = observation_size = actions = 4
-
-    def __init__(self, n: int) -> None:
-        self.n = n
-
-    def reset(self, seed: int) -> tuple[Any, Any]:
-        self._rng = np.random.default_rng(seed)
-        self._left = np.full(self.n, 10)
-        seen = self._show()
-        return seen, seen
-
-    def step(self, actions: Any) -> Step:
-        reward = (actions == self._symbol).astype(np.float32)
-        self._left -= 1
-        terminated = self._left == 0
-        self._left[terminated] = 10
-        seen = self._show()
-        return Step(seen, seen, seen, reward, terminated, np.zeros(self.n, bool))
-
-    def close(self) -> None: ...
-
-    def _show(self) -> Any:
-        self._symbol = self._rng.integers(self.actions, size=self.n)
-        return np.eye(self.actions, dtype=np.float32)[self._symbol]
 
 
 def test_it_learns_to_name_what_it_sees() -> None:
@@ -116,7 +87,7 @@ def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:
 
 
 def test_episodes_begin_anew_now_and_then_so_that_checkpoints_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ppo, "RESTART_STEPS", 2 * 8 * 32)
+    monkeypatch.setattr(episodes, "RESTART_STEPS", 2 * 8 * 32)
     agent, _ = weights_after(5)
     assert len(agent.state()["played"]) == 32 and int(agent.state()["began"]) == 4 * 8 * 32
 

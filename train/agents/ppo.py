@@ -9,7 +9,7 @@ compiled TensorFlow function runs all epochs over all minibatches. The critic ma
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -17,14 +17,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from train.envs.batch import BatchEnv, Flags, Floats, Step
+from train.envs.batch import BatchEnv, Flags, Floats
+from train.episodes import Episodes
 from train.gae import gae
 from train.heads import Categorical, Head
+from train.learner import Iteration
 from train.networks import FastMLP, mlp
 from train.settings import setting
-
-RESTART_STEPS = 5_000_000
-"""After so many steps all episodes begin anew: a checkpoint holds every action since, a byte each."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,11 @@ class Rollout:
     next_value: Floats  # the critic at the state each step led to, before resets
 
 
-@dataclass
-class Iteration:
-    """What one iteration did: totals, the episodes that ended in it, and the means of the losses."""
-
-    steps: int
-    returns: list[float] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    successes: list[bool] = field(default_factory=list)  # empty where the task knows no success
-    losses: dict[str, float] = field(default_factory=dict)
-
-
 class PPO:
-    """The learner: `learn` yields after each iteration; between two, `state` is all there is to keep."""
+    """The learner."""
 
+    Settings = PPOSettings
+    default_steps = None
     LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
     def __init__(self, env: BatchEnv, settings: PPOSettings, seed: int) -> None:
@@ -83,24 +73,19 @@ class PPO:
         # Keras takes 32-bit seeds; the two networks must not start alike.
         actor_seed, critic_seed = np.random.SeedSequence([seed, 1]).generate_state(2).tolist()
         s = settings
-        self.actor = mlp(env.observation_size, s.hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
+        self.policy = mlp(env.observation_size, s.hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
         self.critic = mlp(env.state_size, s.hidden, 1, 1.0, critic_seed >> 1, "critic")
-        self._variables = self.actor.trainable_variables + self.critic.trainable_variables
+        self._variables = self.policy.trainable_variables + self.critic.trainable_variables
         self._optimizer = keras.optimizers.Adam(s.learning_rate, epsilon=1e-5, global_clipnorm=s.max_grad_norm)
         self._optimizer.build(self._variables)
-        self._fast_actor, self._fast_critic = FastMLP(self.actor), FastMLP(self.critic)
-        self._now: tuple[Floats, Floats] | None = None  # observation and state; None: episodes begin anew
-        self._began = 0  # the step count at which they last did
-        self._played: list[NDArray[Any]] = []  # all actions since, (T, N) an iteration
-        self._return = np.zeros(env.n)
-        self._length = np.zeros(env.n, np.int64)
+        self._fast_actor, self._fast_critic = FastMLP(self.policy), FastMLP(self.critic)
+        self._episodes = Episodes(env, seed)
 
     def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
         """Iterate until `total_steps` environment steps are done; learning rate and entropy anneal towards it."""
         s = self.settings
         while self.steps < total_steps:
-            if self._now is None or self.steps - self._began >= RESTART_STEPS:
-                self._begin(env)
+            self._episodes.ready(env, self.steps)
             report = Iteration(self.steps + env.n * s.horizon)
             rng = np.random.default_rng([self.seed, 2, self.steps])
             rollout = self._collect(env, rng, report)
@@ -110,27 +95,29 @@ class PPO:
             left = 1.0 - self.steps / total_steps
             report.losses = self._update(rollout, advantage, target, rng, left)
             self.steps = report.steps
-            self._played.append(rollout.action.astype(np.min_scalar_type(env.actions)))
             yield report
 
     def greedy(self, observation: Floats) -> NDArray[Any]:
         """The likeliest action for each row."""
         return self.head.mode(self._fast_actor(observation))
 
+    def weights(self) -> list[NDArray[Any]]:
+        """The policy's weights."""
+        return [np.asarray(weight) for weight in self.policy.get_weights()]
+
     def set_policy(self, weights: list[NDArray[Any]]) -> None:
         """Act with these policy weights from now on."""
-        self.actor.set_weights(weights)
+        self.policy.set_weights(weights)
         self._fast_actor.refresh()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
         arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
         arrays |= {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
-        played = np.concatenate(self._played) if self._played else np.empty((0, len(self._return)), np.uint8)
-        return arrays | {"steps": np.asarray(self.steps), "began": np.asarray(self._began), "played": played}
+        return arrays | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
 
     def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
-        """Go back to what `state` told; `env` replays its episodes, which no environment lets one store.
+        """Go back to what `state` told; `env` plays its episodes again.
 
         Raises KeyError or ValueError where the arrays do not fit these settings.
         """
@@ -139,25 +126,12 @@ class PPO:
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer_{i}"])
         self._refresh()
-        self.steps = int(state["began"])
-        self._begin(env)
-        for actions in state["played"]:
-            step = env.step(actions.astype(np.int32))
-            self._now = step.observation, step.state
-            self._note_episodes(step, Iteration(0))
-        self._played = [state["played"]]
+        self._episodes.load(state, env)
         self.steps = int(state["steps"])
-
-    def _begin(self, env: BatchEnv) -> None:
-        """New episodes everywhere."""
-        seed = int(np.random.SeedSequence([self.seed, 3, self.steps]).generate_state(1)[0])
-        self._now, self._began, self._played = env.reset(seed), self.steps, []
-        self._return[:], self._length[:] = 0.0, 0
 
     def _collect(self, env: BatchEnv, rng: np.random.Generator, report: Iteration) -> Rollout:
         t, n = self.settings.horizon, env.n
-        assert self._now is not None
-        observation, state = self._now
+        episodes = self._episodes
         observations = np.empty((t, n, env.observation_size), np.float32)
         states = np.empty((t + 1, n, env.state_size), np.float32)
         actions = np.empty((t, n), np.int32)
@@ -165,15 +139,12 @@ class PPO:
         terminated, truncated = np.empty((2, t, n), np.bool_)
         cut_states: list[Floats] = []
         for i in range(t):
-            observations[i], states[i] = observation, state
-            actions[i], log_probs[i] = self.head.sample(self._fast_actor(observation), rng)
-            step = env.step(actions[i])
-            observation, state = step.observation, step.state
+            observations[i], states[i] = episodes.observation, episodes.state
+            actions[i], log_probs[i] = self.head.sample(self._fast_actor(observations[i]), rng)
+            step = episodes.step(env, actions[i], report)
             rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
             cut_states.append(step.final_state[truncated[i]])
-            self._note_episodes(step, report)
-        states[t] = state
-        self._now = observation, state
+        states[t] = episodes.state
         values = self._fast_critic(states.reshape(-1, env.state_size)).reshape(t + 1, n)
         next_values = values[1:].copy()
         if truncated.any():  # boolean indexing goes step by step, as `cut_states` does
@@ -181,18 +152,6 @@ class PPO:
         return Rollout(
             observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
         )
-
-    def _note_episodes(self, step: Step, report: Iteration) -> None:
-        self._return += step.reward
-        self._length += 1
-        done = step.terminated | step.truncated
-        if not done.any():
-            return
-        report.returns += self._return[done].tolist()
-        report.lengths += self._length[done].tolist()
-        if step.success is not None:
-            report.successes += step.success[done].tolist()
-        self._return[done], self._length[done] = 0.0, 0
 
     def _update(
         self, rollout: Rollout, advantage: Floats, target: Floats, rng: np.random.Generator, left: float
@@ -238,7 +197,7 @@ class PPO:
             old, taken, goal = tf.gather(log_prob, rows), tf.gather(action, rows), tf.gather(target, rows)
             x, y = tf.gather(observation, rows), tf.gather(state, rows)
             with tf.GradientTape() as tape:
-                outputs = self.actor(x)
+                outputs = self.policy(x)
                 change = self.head.log_prob(outputs, taken) - old
                 ratio = tf.exp(change)
                 surrogate = tf.minimum(ratio * a, tf.clip_by_value(ratio, 1 - s.clip, 1 + s.clip) * a)

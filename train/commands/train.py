@@ -5,22 +5,21 @@ from __future__ import annotations
 import train.threads  # noqa: F401  isort: skip  # before numpy and TensorFlow load
 
 import argparse
-import difflib
 import importlib
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
-from train import tasks
+from train import algorithms, tasks
+from train.learner import Learner
 from train.runs import RunFolder, RunSettings, fresh_path, latest_path, versions
-from train.settings import describe, override, parse_pairs, split
-
-ALGORITHMS = {"ppo": "train.agents.ppo:PPO"}
+from train.settings import describe, override, parse_pairs, split, switches
 
 EXAMPLES = """\
 examples:
@@ -28,6 +27,7 @@ examples:
   edgebot train CartPole-v1 --algo ppo --seed 3      any Gymnasium id with a flat observation, discrete actions
   edgebot train light --algo ppo --run runs/mine --resume
   edgebot train light --algo ppo --set level=easy --set hidden=32,32
+  edgebot train CartPole-v1 --algo reinforce --set baseline=value
   edgebot train detector                             the person detector, from rendered scenes
 """
 
@@ -35,12 +35,18 @@ examples:
 def _parser() -> Parser:
     parser = Parser("train", "A policy by reinforcement learning, or a detector.", EXAMPLES)
     parser.add_argument("task", metavar="TASK", help="light, a Gymnasium id, or detector")
-    parser.add_argument("--algo", metavar="NAME", required=True, help="ppo")
+    parser.add_argument("--algo", metavar="NAME", required=True, help=", ".join(algorithms.ALGORITHMS))
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), metavar="N", help="everything random follows from it (0)")
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/TASK-ALGO-SEED)")
     parser.add_argument("--steps", type=whole(1, 10**12), metavar="N", help="environment steps; the schedules' length")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one of --settings")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one of --settings (or --NAME, --no-NAME)",
+    )
     parser.add_argument("--settings", action="store_true", help="list every setting of TASK and --algo, and stop")
     return parser
 
@@ -50,39 +56,31 @@ def main(argv: list[str]) -> int:
     if argv and argv[0] in tasks.OTHER_TASKS:
         module, _, attribute = tasks.OTHER_TASKS[argv[0]].partition(":")
         return int(getattr(importlib.import_module(module), attribute)(argv[1:]))
-    args = _parser().parse_args(argv)
+    args, extra = _parser().parse_known_args(argv)
     tasks.check_name(args.task)
-    if args.algo not in ALGORITHMS:
-        near = difflib.get_close_matches(args.algo, ALGORITHMS, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(ALGORITHMS)}"
-        raise UsageError(f"unknown algorithm {args.algo!r}; {hint}")
-    return _train(args)
+    algorithms.check_name(args.algo)
+    return _train(args, extra)
 
 
-def _train(args: argparse.Namespace) -> int:
-    from train.agents.ppo import PPOSettings
-
-    given = parse_pairs(args.set)
+def _train(args: argparse.Namespace, extra: list[str]) -> int:
+    learner = algorithms.find(args.algo)
+    default = learner.Settings()
+    task = tasks.make(args.task)
+    given = parse_pairs(args.set) | switches(extra, default, task.settings)
     if args.settings:
-        task = tasks.make(args.task)
-        own = describe(task.settings)
-        print(
-            f"{args.algo}:\n{describe(override(PPOSettings(), task.agent_settings))}\n{args.task}:\n{own}".rstrip(
-                ": \n"
-            )
-        )
+        agent_settings = override(default, task.settings_for(args.algo))
+        print(f"{args.algo}:\n{describe(agent_settings)}\n{args.task}:\n{describe(task.settings)}".rstrip(": \n"))
         return 0
     if args.resume:
         run = _open(args, given)
         task = tasks.make(args.task, run.settings.environment)
-        agent_settings = override(PPOSettings(), run.settings.agent)
+        agent_settings = override(default, run.settings.agent)
         steps = args.steps or run.settings.steps
     else:
-        task = tasks.make(args.task)
-        agent_settings = override(PPOSettings(), task.agent_settings)
-        of_agent, of_task = split(given, agent_settings, task.settings)
-        agent_settings, task.settings = override(agent_settings, of_agent), override(task.settings, of_task)
-        seed, steps = args.seed or 0, args.steps or task.default_steps
+        of_agent, of_task = split(given, default, task.settings)
+        agent_settings = override(override(default, task.settings_for(args.algo)), of_agent)
+        task.settings = override(task.settings, of_task)
+        seed, steps = args.seed or 0, args.steps or learner.default_steps or task.default_steps
         path = args.run or fresh_path(args.task, args.algo, seed)
         env = task.training(1)  # whatever is wrong with the task shows before a folder is made
         env.close()
@@ -99,7 +97,7 @@ def _train(args: argparse.Namespace) -> int:
                 versions=versions(),
             ),
         )
-    return _learn(run, task, agent_settings, steps, args.resume)
+    return _learn(run, task, learner, agent_settings, steps, args.resume)
 
 
 def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
@@ -121,16 +119,16 @@ def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
     return run
 
 
-def _learn(run: RunFolder, task: tasks.Task, agent_settings: object, steps: int, resume: bool) -> int:
-    from train.agents.ppo import PPO, PPOSettings
+def _learn(
+    run: RunFolder, task: tasks.Task, learner: type[Learner], agent_settings: Any, steps: int, resume: bool
+) -> int:
     from train.session import Session
 
-    assert isinstance(agent_settings, PPOSettings)
     train.threads.one_thread()
     console = Console(stderr=True)
     started = time.perf_counter()
     env = task.training(agent_settings.envs)
-    agent = PPO(env, agent_settings, run.settings.seed)
+    agent = learner(env, agent_settings, run.settings.seed)
     session = Session(run, agent, env, console)
 
     def say(text: str) -> None:

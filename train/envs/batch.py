@@ -22,6 +22,7 @@ class Step:
 
     `state` is what the critic may see: the observation, or the simulator's truth beside it (it never
     leaves the workstation). `final_state` is the one before resets; it equals `state` where no episode ended.
+    A state always begins with the observation.
     """
 
     observation: Floats  # (N, observation_size), after resets
@@ -31,6 +32,11 @@ class Step:
     terminated: Flags  # (N,) the task itself ended
     truncated: Flags  # (N,) a time limit cut the episode
     success: Flags | None = None  # (N,) meaningful where an episode ended; None: the task has no such thing
+
+    @property
+    def final_observation(self) -> Floats:
+        """(N, observation_size), before resets: what this step really led to."""
+        return self.final_state[:, : self.observation.shape[1]]
 
 
 class BatchEnv(Protocol):

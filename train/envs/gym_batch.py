@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
+from train.algorithms import ALGORITHMS
 from train.envs.batch import Flags, Floats, Step
 
 
@@ -35,9 +36,12 @@ class GymBatch:
         first = make_one(task)
         observations, actions = first.observation_space, first.action_space
         if not isinstance(actions, gymnasium.spaces.Discrete):
-            raise UsageError(f"task {task!r} has actions {actions}; ppo here drives discrete ones, as CartPole-v1 has")
+            raise UsageError(
+                f"task {task!r} has actions {actions}, which no algorithm here drives; "
+                f"{', '.join(ALGORITHMS)} drive discrete ones, as CartPole-v1 has"
+            )
         if not isinstance(observations, gymnasium.spaces.Box):
-            raise UsageError(f"task {task!r} observes {observations}; ppo here needs a Box, as CartPole-v1 has")
+            raise UsageError(f"task {task!r} observes {observations}; the algorithms need a Box, as CartPole-v1 has")
         self._first_action = int(actions.start)
         self.actions = int(actions.n)
         self.observation_size = self.state_size = math.prod(observations.shape)

@@ -200,13 +200,18 @@ class LightTask:
     name = "light"
     default_steps = 1_200_000
     evaluation_episodes = ROOMS
-    agent_settings: dict[str, Any] = {
-        "envs": 1024, "horizon": 32, "epochs": 4, "minibatch": 4096, "learning_rate": 1e-3, "entropy": 0.01,
+    agent_settings: dict[str, dict[str, Any]] = {
+        "ppo": {
+            "envs": 1024, "horizon": 32, "epochs": 4, "minibatch": 4096, "learning_rate": 1e-3, "entropy": 0.01,
+        },
     }  # fmt: skip
 
     def __init__(self) -> None:
         self.settings = LightSettings()
         self._pools: dict[tuple[str, int, int], RoomPool] = {}  # rooms take longer to make than to drive in
+
+    def settings_for(self, algorithm: str) -> dict[str, Any]:
+        return self.agent_settings.get(algorithm, {})
 
     def training(self, n: int) -> BatchEnv:
         return LightBatch(self._rooms(), n, self.settings, goal_m=self.settings.goal_m)

@@ -32,8 +32,7 @@ def q_value_iteration(process: DecisionProcess, gamma: float, iterations: int = 
 def policy_values(process: DecisionProcess, policy: Table, gamma: float) -> Table:
     """V of a policy, (S, A) probabilities: the solution of V = r + gamma P V, (S,)."""
     chain, reward = process.under(policy)
-    solved: Table = np.linalg.solve(np.eye(len(reward)) - gamma * chain.transitions, reward)
-    return solved
+    return np.asarray(np.linalg.solve(np.eye(len(reward)) - gamma * chain.transitions, reward), np.float64)
 
 
 def _look_ahead(process: DecisionProcess, values: Table, gamma: float) -> Table:
