@@ -84,7 +84,7 @@ StandardError=journal+console
 TARGET = "[Unit]\nDescription=the lab\nRequires=basic.target lab.service\nAfter=basic.target\nAllowIsolate=yes\n"
 
 DROP_IN = """\
-# What differs from a robot: the chip is simulated, lgpio comes from a folder of its own, a start of Python takes longer.
+# What differs from a robot: the chip is simulated, lgpio comes from a folder of its own, Python starts more slowly.
 [Service]
 TimeoutStopSec=90
 TimeoutStartSec=90
