@@ -75,7 +75,7 @@ def trace(path: Path) -> list[Handed]:
     ]
 
 
-def kill(folder: Path, seed: int, longest_s: float = 6.0) -> Outcome:
+def kill(folder: Path, seed: int, shortest_s: float = 0.0, longest_s: float = 6.0) -> Outcome:
     """Start a victim, kill it at a random moment, repair what it left, and compare."""
     file, told = folder / f"{seed}.mcap", folder / f"{seed}.txt"
     command = [sys.executable, "-m", "tests.edge.recordings.victim", str(file), str(told)]
@@ -86,7 +86,7 @@ def kill(folder: Path, seed: int, longest_s: float = 6.0) -> Outcome:
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"the victim did not begin: {process.stderr and process.stderr.read().decode()}")
             time.sleep(0.01)
-        time.sleep(random.Random(seed).uniform(0.0, longest_s))
+        time.sleep(random.Random(seed).uniform(shortest_s, longest_s))
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
@@ -130,11 +130,11 @@ def read(file: Path) -> list[dict[str, Any]]:
         return [json.loads(message.data) for _, _, message in reader.iter_messages(topics=["/loop"])]
 
 
-def campaign(kills: int, jobs: int, first: int = 0) -> list[Outcome]:
-    """So many deaths, several at a time."""
+def campaign(kills: int, jobs: int, first: int = 0, shortest_s: float = 0.0) -> list[Outcome]:
+    """So many deaths, several at a time, none before `shortest_s` seconds of recording."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         outcomes = []
-        for outcome in pool.map(lambda seed: kill(Path(folder), seed), range(first, first + kills)):
+        for outcome in pool.map(lambda seed: kill(Path(folder), seed, shortest_s), range(first, first + kills)):
             outcomes.append(outcome)
             print(f"\r{len(outcomes)} of {kills}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
