@@ -68,7 +68,7 @@ def box_of(x: int) -> tuple[float, float, float, float]:
 
 @pytest.fixture
 def process() -> Iterator[ProcessPerception]:
-    perception = ProcessPerception(BrightBox, SIZE, 5.0, WallClock(), work_limit_s=1.0)
+    perception = ProcessPerception(BrightBox, SIZE, 30.0, WallClock(), work_limit_s=1.0)
     yield perception
     perception.close()
 
@@ -128,8 +128,8 @@ def test_a_result_older_than_stale_s_is_not_told(process: ProcessPerception) -> 
     stamp = time.monotonic()
     process.offer(frame(stamp))
     await_result(process, stamp)
-    assert process.newest(stamp + 4.9) is not None
-    assert process.newest(stamp + 5.1) is None
+    assert process.newest(stamp + 29.9) is not None
+    assert process.newest(stamp + 30.1) is None
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
