@@ -83,6 +83,8 @@ def read_at(row: Row) -> str:
             words.append(f"low after {row['low_ms']:.0f} ms")
         else:
             words.append("never high")
+    if row["row"].startswith("motord") and row.get("turning"):
+        words.append("line high at the event" if row["in_pulse"] else "between two pulses at the event")
     if row.get("gap_ms", 5) > 5:
         words.append(f"gap {row['gap_ms']:.0f} ms")
     if "back_ms" in row:
