@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -155,6 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=HOURS, help="simulated, a policy (default %(default)s)")
     parser.add_argument("--policies", default=",".join(POLICIES), help="names or .tflite files, with commas")
+    parser.add_argument("--jobs", type=int, default=1, help="policies at a time (default %(default)s)")
     parser.add_argument("--one", metavar="POLICY", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.one is not None:
@@ -163,12 +165,12 @@ def main(argv: list[str] | None = None) -> int:
     from rich.progress import Progress
 
     policies = args.policies.split(",")
-    rows = []
-    with Progress(refresh_per_second=1) as bar:
+    with Progress(refresh_per_second=1) as bar, ThreadPoolExecutor(args.jobs) as pool:
         task = bar.add_task(f"{len(policies)} policies", total=len(policies))
-        for policy in policies:
-            rows.append(in_a_process(policy, args.hours))
-            bar.advance(task)
+        waiting = [pool.submit(in_a_process, policy, args.hours) for policy in policies]
+        for future in waiting:
+            future.add_done_callback(lambda _: bar.advance(task))
+        rows = [future.result() for future in waiting]
     text = table(rows)
     print(text)
     if args.hours >= HOURS and args.policies == parser.get_default("policies"):

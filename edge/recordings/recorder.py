@@ -31,6 +31,9 @@ FLUSH_S = 0.8
 QUEUE = 256
 """Iterations that may wait for the disk: five seconds at 50 Hz, with some fifty frames (45 MB) among them."""
 
+WAITING = 16
+"""How many, where the loop waits: enough for both to have work, and few frames in memory."""
+
 CLOSE_S = 20.0
 """How long closing waits for a disk that does not answer."""
 
@@ -91,7 +94,8 @@ class Recorder:
         self._rotation = rotation
         self._metadata = {"run": uuid4().hex} | {key: str(text) for key, text in (metadata or {}).items()}
         self._attachments = dict(attachments or {})
-        self._pose, self._wait, self._room, self._format = pose, wait, room, frames
+        self._pose, self._wait, self._format = pose, wait, frames
+        self._room = min(room, WAITING) if wait else room
         # A SimpleQueue's put takes no lock that the writing thread could hold while it is not running.
         self._queue: queue.SimpleQueue[_Tick | _Line | None] = queue.SimpleQueue()
         self._clock = WallClock()
