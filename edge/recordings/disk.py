@@ -34,7 +34,8 @@ class Disk:
         self.path = path
         self._before = before
         self.size = 0
-        self.slowest_sync_s = 0.0
+        self._slowest_sync_s = 0.0
+        self._syncing: float | None = None  # since when
         self._now = WallClock().now
         self._number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._open = True
@@ -63,13 +64,21 @@ class Disk:
 
     def sync(self) -> None:
         """Return when all that was written is on the disk; a power cut takes nothing of it."""
-        began = self._now()
+        began = self._syncing = self._now()
         try:
             os.fsync(self._number)
         except OSError as error:
             if error.errno not in _NO_SYNC:
                 raise
-        self.slowest_sync_s = max(self.slowest_sync_s, self._now() - began)
+        finally:
+            self._slowest_sync_s = max(self._slowest_sync_s, self._now() - began)
+            self._syncing = None
+
+    @property
+    def slowest_sync_s(self) -> float:
+        """The longest that the disk took to confirm, or is taking just now."""
+        began = self._syncing
+        return max(self._slowest_sync_s, 0.0 if began is None else self._now() - began)
 
     def close(self) -> None:
         """Idempotent, never raises; `sync` before it where the data matters."""
