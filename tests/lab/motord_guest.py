@@ -36,6 +36,7 @@ TRACE = Path("/run/lab/lines.txt")
 SWITCH = Path("/run/lab/switch")
 DROP_IN = Path(f"/run/systemd/system/{UNIT}.service.d/taken-away.conf")
 USER = 1000
+LATCH = Path("/var/lib/edgebot-motord/emergency-stop")
 CHILDREN: list[int] = []
 
 
@@ -216,9 +217,26 @@ def afresh(how: str) -> Report:
     pull(how)
     found = report()
     if Flag.LATCHED in found.flags:
-        found = ask(SOCKET, Kind.ACKNOWLEDGE)
-        tell(note="a start saw the switch before it was put back, and latched; acknowledged")
+        tell(note="a start saw its own pull-up before the closed switch was put back, and latched; acknowledged")
+        return acknowledged()
     return found
+
+
+def acknowledged() -> Report:
+    """The latch released; the emulation may still be about to put back the switch."""
+    until = time.monotonic() + 10
+    while True:
+        try:
+            return ask(SOCKET, Kind.ACKNOWLEDGE)
+        except RobotError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+
+
+def stored() -> bool:
+    """What the latch's file says: with it no start that latches by itself is taken for one that remembers."""
+    return LATCH.read_text().strip() == "latched"
 
 
 def runtime_rows() -> None:
@@ -353,22 +371,25 @@ def latched() -> None:
     time.sleep(1.0)
     watch("released, not acknowledged", lambda: None, 1.0, cause=lambda: report().cause.name)
     os.kill(old.pid, signal.SIGKILL)
+    remembered = stored()
     report(old.pid)
     time.sleep(0.5)
-    watch("latched, motord SIGKILL and restarted", lambda: None, 2.0, cause=lambda: report().cause.name)
+    name = "latched, motord SIGKILL and restarted"
+    watch(name, lambda: None, 2.0, latched=lambda: remembered, cause=lambda: report().cause.name)
     end(child)
 
 
 def after(name: str, seconds: float = 2.0) -> None:
     """A new boot: latched still, whatever is commanded; then acknowledged."""
+    remembered = LATCH.exists() and stored()
     systemctl("start", UNIT)
     found = report()
-    tell(row=name, latched=Flag.LATCHED in found.flags, cause=found.cause.name, switch=found.switch.name)
+    tell(row=name, latched=remembered and Flag.LATCHED in found.flags, cause=found.cause.name, switch=found.switch.name)
     if Flag.LATCHED not in found.flags:
         return
     child = commanding()
     watch(f"{name}: commanded", lambda: None, seconds, cause=lambda: report().cause.name)
-    ask(SOCKET, Kind.ACKNOWLEDGE)
+    acknowledged()
     tell(row=f"{name}: acknowledged", turns=in_pulse(10))
     end(child)
     time.sleep(0.5)

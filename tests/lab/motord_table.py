@@ -27,7 +27,7 @@ def still_high(row: Row) -> bool:
 
 
 def never_high(row: Row) -> bool:
-    return bool(not row["turning"] and row["low_ms"] == 0.0)
+    return bool(not row["turning"] and row["low_ms"] == 0.0 and row.get("latched", True))
 
 
 def pulled_down(row: Row) -> bool:
@@ -177,6 +177,9 @@ downloads and builds lies in `~/.cache/edgebot`. It changes nothing on the machi
   (200 Hz, 60 %).
 * The driver is a process of another user than root, which sends commands at 50 Hz through the runtime's `MotordPort`.
 * Rows in *italics* have their protection taken away, and must show wheels that go on.
+* The switch is played by a program, which puts a line back that motord's own pull-up has raised. Where the emulation
+  lets it come too late, a start latches by itself (noted); so the latch counts as kept only where its file said so
+  before motord was started.
 * The exception is `accept()` without a free file descriptor. The reboot is systemd's; the power cut is `kill -9` of the
   emulator, one second after the stop was pressed and released.
 
