@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -71,7 +71,8 @@ class McapWriter:
         self._sink = sink
         self._schemas: list[Schema] = []
         self._channels: list[Channel] = []
-        self._chunks: list[ChunkIndex] = []
+        self._chunks = 0
+        self._chunk_index = bytearray()  # as records: in hours there are thousands, and objects are ten times larger
         self._attachments: list[AttachmentIndex] = []
         self._metadata: list[MetadataIndex] = []
         self._counts: dict[int, int] = {}
@@ -168,7 +169,8 @@ class McapWriter:
         self.largest_chunk = max(self.largest_chunk, reached - at)
         self._start = min(self._start, start) if self._chunks else start
         self._end = max(self._end, end)
-        self._chunks.append(
+        self._chunks += 1
+        self._chunk_index += _record(
             ChunkIndex(
                 chunk_length=length, chunk_start_offset=at, compression=compression, compressed_size=packed,
                 message_end_time=end, message_index_length=reached - at - length, message_index_offsets=offsets,
@@ -226,21 +228,20 @@ class McapWriter:
     def finish(self) -> None:
         """Close the chunk at hand and write the summary and the end."""
         self.close_chunk()
-        groups: tuple[tuple[Opcode, list[McapRecord]], ...] = (
-            (Opcode.SCHEMA, list(self._schemas)),
-            (Opcode.CHANNEL, list(self._channels)),
-            (Opcode.STATISTICS, [self._statistics()]),
-            (Opcode.CHUNK_INDEX, list(self._chunks)),
-            (Opcode.ATTACHMENT_INDEX, list(self._attachments)),
-            (Opcode.METADATA_INDEX, list(self._metadata)),
+        groups = (
+            (Opcode.SCHEMA, _records(self._schemas)),
+            (Opcode.CHANNEL, _records(self._channels)),
+            (Opcode.STATISTICS, _records([self._statistics()])),
+            (Opcode.CHUNK_INDEX, self._chunk_index),
+            (Opcode.ATTACHMENT_INDEX, _records(self._attachments)),
+            (Opcode.METADATA_INDEX, _records(self._metadata)),
         )
         end = _record(DataEnd(data_section_crc=0))
         start = self._sink.size + len(end)
         summary, offsets = bytearray(), []
         for opcode, records in groups:
             began = len(summary)
-            for record in records:
-                summary += _record(record)
+            summary += records
             if len(summary) > began:
                 offsets.append(
                     SummaryOffset(group_opcode=opcode, group_start=start + began, group_length=len(summary) - began)
@@ -255,10 +256,14 @@ class McapWriter:
     def _statistics(self) -> Statistics:
         return Statistics(
             attachment_count=len(self._attachments), channel_count=len(self._channels),
-            channel_message_counts=self._counts, chunk_count=len(self._chunks),
+            channel_message_counts=self._counts, chunk_count=self._chunks,
             message_count=sum(self._counts.values()), message_end_time=self._end, message_start_time=self._start,
             metadata_count=len(self._metadata), schema_count=len(self._schemas),
         )  # fmt: skip
+
+
+def _records(records: Sequence[McapRecord]) -> bytes:
+    return b"".join(map(_record, records))
 
 
 def _record(record: McapRecord) -> bytes:

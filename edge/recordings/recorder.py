@@ -1,6 +1,6 @@
 """Recording a run: MCAP files with every sense, detection, command, reason and overrun.
 
-The loop only puts references into a bounded queue; a thread turns them into messages and writes. Each second the
+The loop only puts references into a bounded queue; a thread turns them into messages and writes. Twice a second the
 chunk at hand is closed and forced to the disk, so that a crash costs the last second and one fsync at most. What does
 not fit the queue is dropped, counted and told in the file; in simulated time nothing is dropped: there the loop can
 wait. A disk that is full, or gone, ends the recording and not the drive: the loop never hears of it, `error` says it.
@@ -25,8 +25,8 @@ from edge.recordings.mcap_file import McapWriter
 from edge.recordings.rotation import Rotation
 from robot.clock import WallClock
 
-FLUSH_S = 0.8
-"""From one closed chunk to the next. A second holds it, with the time that an item waits and is encoded."""
+FLUSH_S = 0.5
+"""From one closed chunk to the next: half of the promised second, so that a processor that is late has the other."""
 
 QUEUE = 256
 """Iterations that may wait for the disk: five seconds at 50 Hz, with some fifty frames (45 MB) among them."""
