@@ -313,11 +313,13 @@ def motord_ended() -> None:
         if name == "motord exception":
             most = max(int(entry.name) for entry in Path(f"/proc/{found.pid}/fd").iterdir()) + 1
             resource.prlimit(found.pid, resource.RLIMIT_NOFILE, (most, most))
-            with suppress(OSError):
-                for _ in range(12):  # no file is left for one of them: accept() fails, and it starts anew
-                    clients.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-                    clients[-1].settimeout(0.2)
+            while alive(found.pid) and len(clients) < 12:  # no file is left for one: accept() fails, and it starts anew
+                clients.append(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+                clients[-1].settimeout(0.2)
+                began = time.monotonic()
+                with suppress(OSError):
                     clients[-1].connect(str(SOCKET))
+                time.sleep(0.5)
         else:
             os.kill(found.pid, getattr(signal, name.split()[1]))
         while alive(found.pid) and time.monotonic() < began + 10:
