@@ -5,9 +5,7 @@
 | `ppo` | proximal policy optimisation, with an entropy bonus and a critic that may see the truth |
 | `reinforce` | REINFORCE, plain as the lecture sets it or with a baseline |
 | `genetic`, `cem` | search among policies: by mutation and selection, by the cross-entropy method |
-| `random`, `hill` | search among policies: at random, by stochastic steps |
 | `dqn` | deep Q-learning, each of its improvements a switch |
-| `q-learning` | Q-learning in a table, for tasks with numbered states |
 """
 
 from __future__ import annotations
@@ -22,6 +20,9 @@ from train.learner import Learner
 ALGORITHMS = {
     "ppo": "train.agents.ppo:PPO",
     "reinforce": "train.agents.reinforce:Reinforce",
+    "genetic": "train.agents.genetic:Genetic",
+    "cem": "train.agents.cem:CEM",
+    "dqn": "train.agents.dqn:DQN",
 }
 
 

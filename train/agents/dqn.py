@@ -1,0 +1,225 @@
+"""Deep Q-learning (Mnih et al. 2015, https://doi.org/10.1038/nature14236), each improvement a switch.
+
+| switch | |
+|---|---|
+| `fixed_targets` | the future is valued by a copy that stands still for `target_every` steps |
+| `double` | the network chooses the next action, the copy values it (van Hasselt et al. 2016, arXiv:1509.06461) |
+| `dueling` | the network tells a state's value and its actions' advantages (Wang et al. 2016, arXiv:1511.06581) |
+| `prioritized` | surprising steps are learnt from more often (Schaul et al. 2016, arXiv:1511.05952) |
+| `n_step` | rewards of so many steps before the network's guess (Sutton 1988) |
+
+One round: N environments act for some steps in NumPy on copied weights, then one compiled function makes all gradient
+steps on the minibatches drawn for it. The policy that is kept is the trunk with the advantages: they rank the actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from train.envs.batch import BatchEnv, Floats
+from train.episodes import Episodes
+from train.learner import Iteration
+from train.networks import FastMLP, mlp
+from train.replay import Replay
+from train.schedules import linear
+from train.settings import setting
+
+
+@dataclass(frozen=True)
+class DQNSettings:
+    """The hyper-parameters; the defaults solve CartPole-v1."""
+
+    envs: int = setting(8, "N, environments (or robots) stepped together", low=1)
+    replay: int = setting(50_000, "steps remembered", low=1)
+    learning_starts: int = setting(1_000, "steps before the first gradient", low=1)
+    train_every: int = setting(64, "steps from one round of gradients to the next", low=1)
+    gradient_steps: int = setting(32, "gradients in a round", low=1)
+    iteration: int = setting(1_024, "steps that are told of together", low=1)
+    batch: int = setting(64, "steps per gradient", low=1)
+    gamma: float = setting(0.99, "discount per step", low=0.0, high=1.0)
+    learning_rate: float = setting(1e-3, "the optimiser's, at the start", low=0.0)
+    learning_rate_end: float = setting(0.05, "share of it left at the last step (linear by steps)", low=0.0, high=1.0)
+    optimizer: str = setting("adam", "adam or nadam", among=("adam", "nadam"))
+    max_grad_norm: float = setting(10.0, "gradients are scaled down to this global norm", low=1e-6)
+    epsilon_end: float = setting(0.04, "share of random actions in the end; 1 at the start", low=0.0, high=1.0)
+    epsilon_share: float = setting(0.2, "share of all steps until that is reached", low=0.0, high=1.0)
+    fixed_targets: bool = setting(True, "value the future by a copy that stands still")
+    target_every: int = setting(500, "steps for which it does", low=1)
+    double: bool = setting(False, "the network chooses the next action, the copy values it")
+    dueling: bool = setting(False, "a state's value and its actions' advantages")
+    dueling_less: str = setting("mean", "what advantages are taken less: their mean, or max", among=("mean", "max"))
+    prioritized: bool = setting(False, "draw surprising steps more often")
+    alpha: float = setting(0.6, "how much surprise counts, where it does", low=0.0, high=1.0)
+    beta: float = setting(0.4, "how far importance weights make up for it at the start; in full at the end", low=0.0)
+    n_step: int = setting(1, "steps of rewards before the guess", low=1, high=100)
+    hidden: tuple[int, ...] = setting((64, 64), "widths of the layers")
+    activation: str = setting("relu", "of the layers: relu, elu or tanh", among=("relu", "elu", "tanh"))
+
+
+class Network:
+    """Q(s, a) in two parts: the trunk with a score for each action, and where it duels the value of the state."""
+
+    def __init__(self, inputs: int, actions: int, settings: DQNSettings, seed: int) -> None:
+        self._settings = settings
+        init = "glorot_uniform"
+        self.scores = mlp(inputs, settings.hidden, actions, 1.0, seed, "policy", settings.activation, init)
+        self._value = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 99))
+        self._value.build((None, settings.hidden[-1]))
+
+    @property
+    def variables(self) -> list[Any]:
+        return self.scores.trainable_variables + (self._value.trainable_variables if self._settings.dueling else [])
+
+    def __call__(self, observation: tf.Tensor) -> tf.Tensor:
+        """(B, size) -> (B, actions)."""
+        *trunk, last = self.scores.layers
+        x = observation
+        for layer in trunk:
+            x = layer(x)
+        scores = last(x)
+        if not self._settings.dueling:
+            return scores
+        less = tf.reduce_mean if self._settings.dueling_less == "mean" else tf.reduce_max
+        return self._value(x) + scores - less(scores, 1, keepdims=True)
+
+
+class DQN:
+    """The learner."""
+
+    Settings = DQNSettings
+    default_steps = 50_000
+
+    def __init__(self, env: BatchEnv, settings: DQNSettings, seed: int) -> None:
+        self.settings, self.seed, self.steps, self._copied = settings, seed, 0, 0
+        start = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]) >> 1
+        self.network = Network(env.observation_size, env.actions, settings, start)
+        self.target = Network(env.observation_size, env.actions, settings, start)
+        self.policy = self.network.scores
+        kind = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[settings.optimizer]
+        self._optimizer = kind(settings.learning_rate, global_clipnorm=settings.max_grad_norm)
+        self._optimizer.build(self.network.variables)
+        self._fast = FastMLP(self.policy)
+        alpha = settings.alpha if settings.prioritized else 0.0
+        self.replay = Replay(env, settings.replay, settings.gamma, settings.n_step, alpha)
+        self._episodes = Episodes(env, seed)
+
+    def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
+        """Iterate until `total_steps` environment steps are done; exploration and learning rate run towards it."""
+        s = self.settings
+        acts = -(-s.train_every // env.n)
+        rounds = max(1, s.iteration // (acts * env.n))
+        while self.steps < total_steps:
+            self._episodes.ready(env, self.steps)
+            report, losses = Iteration(self.steps), []
+            rng = np.random.default_rng([self.seed, 2, self.steps])
+            for _ in range(rounds):
+                self._act(env, acts, linear(1.0, s.epsilon_end, self._share(total_steps, s.epsilon_share)), rng, report)
+                self.steps += acts * env.n
+                if self.steps >= s.learning_starts and len(self.replay) >= s.batch:
+                    losses.append(self._update(self.steps / total_steps, rng))
+            report.steps = self.steps
+            if losses:
+                names = ("loss", "q", "error")
+                report.losses = dict(zip(names, np.mean(losses, 0).tolist(), strict=True))
+            yield report
+
+    def greedy(self, observation: Floats) -> NDArray[Any]:
+        """The action of the highest Q for each row."""
+        return self._fast(observation).argmax(1)
+
+    def weights(self) -> list[NDArray[Any]]:
+        """The policy's weights."""
+        return [np.asarray(weight) for weight in self.policy.get_weights()]
+
+    def set_policy(self, weights: list[NDArray[Any]]) -> None:
+        """Act with these policy weights from now on."""
+        self.policy.set_weights(weights)
+        self._fast.refresh()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Networks, optimiser, memory, and how the environments came to where they are."""
+        arrays = {f"variable_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._all())}
+        counts = {"steps": np.asarray(self.steps), "copied": np.asarray(self._copied)}
+        return arrays | counts | self.replay.arrays() | self._episodes.arrays()
+
+    def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
+        """Go back to what `state` told. Raises KeyError or ValueError where it does not fit these settings."""
+        for i, variable in enumerate(self._all()):
+            variable.assign(state[f"variable_{i}"])
+        self._fast.refresh()
+        self.replay.load(state)
+        self._episodes.load(state, env)
+        self.steps, self._copied = int(state["steps"]), int(state["copied"])
+
+    def _all(self) -> list[Any]:
+        return [*self.network.variables, *self.target.variables, *self._optimizer.variables]
+
+    def _share(self, total_steps: int, of: float) -> float:
+        """How much of the first `of` of all steps is done, 0 to 1 and beyond."""
+        return self.steps / (total_steps * of) if of > 0.0 else 1.0
+
+    def _act(self, env: BatchEnv, count: int, epsilon: float, rng: np.random.Generator, report: Iteration) -> None:
+        """Epsilon-greedy steps into the memory."""
+        for _ in range(count):
+            seen = self._episodes.observation
+            chosen = self._fast(seen).argmax(1)
+            stray = rng.random(env.n) < epsilon
+            chosen = np.where(stray, rng.integers(env.actions, size=env.n), chosen)
+            self.replay.add(seen, chosen, self._episodes.step(env, chosen, report))
+
+    def _update(self, done: float, rng: np.random.Generator) -> list[float]:
+        """One round of gradients."""
+        s = self.settings
+        if not s.fixed_targets or self.steps - self._copied >= s.target_every or self._copied == 0:
+            for copy, variable in zip(self.target.variables, self.network.variables, strict=True):
+                copy.assign(variable)
+            self._copied = self.steps
+        self._optimizer.learning_rate.assign(s.learning_rate * linear(1.0, s.learning_rate_end, done))
+        batch = self.replay.sample((s.gradient_steps, s.batch), rng, linear(s.beta, 1.0, done))
+        errors, means = self._optimise(
+            batch.observation, batch.action, batch.reward, batch.following, batch.discount, batch.weight
+        )
+        self.replay.reprioritize(batch.index, errors.numpy())
+        self._fast.refresh()
+        told: list[float] = means.numpy().tolist()
+        return told
+
+    @tf.function(jit_compile=True)
+    def _optimise(
+        self,
+        observation: tf.Tensor,
+        action: tf.Tensor,
+        reward: tf.Tensor,
+        following: tf.Tensor,
+        discount: tf.Tensor,
+        weight: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """All gradient steps of a round: the error of each sample, and the means of loss, Q and |error|."""
+        s, variables = self.settings, self.network.variables
+        count = s.gradient_steps
+        errors = tf.TensorArray(tf.float32, count, element_shape=(s.batch,))
+        sums = tf.zeros(3)
+        for k in tf.range(count):
+            # Without fixed targets the future is valued by the network as it is now.
+            future = (self.target if s.fixed_targets else self.network)(following[k])
+            chooser = self.network(following[k]) if s.double else future
+            best = tf.one_hot(tf.argmax(chooser, 1), tf.shape(future)[1])
+            goal = tf.stop_gradient(reward[k] + discount[k] * tf.reduce_sum(future * best, 1))
+            with tf.GradientTape() as tape:
+                outputs = self.network(observation[k])
+                q = tf.reduce_sum(outputs * tf.one_hot(action[k], tf.shape(outputs)[1]), 1)
+                error = goal - q
+                size = tf.abs(error)
+                huber = tf.where(size < 1.0, 0.5 * tf.square(error), size - 0.5)
+                loss = tf.reduce_mean(weight[k] * huber)
+            self._optimizer.apply(tape.gradient(loss, variables), variables)
+            errors = errors.write(k, error)
+            sums += tf.stack([loss, tf.reduce_mean(q), tf.reduce_mean(size)])
+        return errors.stack(), sums / float(count)
