@@ -119,8 +119,8 @@ def initramfs(
         needs[Path(path).stem] = (path, depends.split())
     order: list[Path] = []
     for name in modules:
-        path, depends = needs[name]
-        for needed in (*reversed(depends), path):
+        own, depends = needs[name]
+        for needed in (*reversed(depends), own):
             if shelf / needed not in order:
                 order.append(shelf / needed)
     order += extra
@@ -134,9 +134,9 @@ def initramfs(
     for name, text in {"init": init, **(texts or {})}.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)
-    for name, path in (programs or {}).items():
+    for name, program in (programs or {}).items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, tree / name)
+        shutil.copy(program, tree / name)
     (tree / "init").chmod(0o755)
     names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
     pack = ["cpio", "-o", "-H", "newc"]

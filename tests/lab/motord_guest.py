@@ -22,95 +22,15 @@ from typing import Any
 from robot.errors import RobotError
 from robot.motor_report import Flag, Report
 from robot.motord.client import MotordPort, ask
-from robot.motord.config import load
 from robot.motord.protocol import SOCKET, Kind
 from robot.types import Wheels
+from tests.lab.gpio_lines import CONFIG, MOTORS, SWITCH, Lines, in_pulse, levels, line, pull, start_reading
 
 UNIT = "edgebot-motord"
-CONFIG = load("/etc/edgebot/motord.json")
-MOTORS = sorted(CONFIG.motor_pins.values())
-TURNING = [CONFIG.left_forward_pin, CONFIG.left_enable_pin, CONFIG.right_forward_pin, CONFIG.right_enable_pin]
-PULSED = CONFIG.left_enable_pin or CONFIG.left_forward_pin
-BANK = Path("/sys/devices/platform")
-TRACE = Path("/run/lab/lines.txt")
-SWITCH = Path("/run/lab/switch")
 DROP_IN = Path(f"/run/systemd/system/{UNIT}.service.d/taken-away.conf")
 USER = 1000
 LATCH = Path("/var/lib/edgebot-motord/emergency-stop")
 CHILDREN: list[int] = []
-
-
-def line(pin: int, what: str) -> Path:
-    """`value` (the level) or `pull` of one line."""
-    (folder,) = BANK.glob(f"gpio-sim.*/gpiochip*/sim_gpio{pin}")
-    return folder / what
-
-
-def make_chip() -> None:
-    """A simulated chip with 32 lines, as the kernel's documentation tells."""
-    home = Path("/sys/kernel/config/gpio-sim/lab")
-    (home / "bank").mkdir(parents=True)
-    (home / "bank" / "num_lines").write_text("32")
-    (home / "live").write_text("1")
-    for device in Path("/dev").glob("gpiochip*"):
-        os.chown(device, 0, 997)
-        device.chmod(0o660)
-
-
-def pull(how: str) -> None:
-    """`up` plays a board without pull-downs, or a kernel that keeps levels: a released line reads high."""
-    for pin in MOTORS:
-        line(pin, "pull").write_text("pull-up" if how == "up" and pin in TURNING else "pull-down")
-
-
-class Lines:
-    """What was read at the motor lines so far."""
-
-    def __init__(self) -> None:
-        self.changes: list[tuple[float, int, int]] = []
-        self.gaps: list[tuple[float, float]] = []
-        for text in TRACE.read_text().splitlines(keepends=True):
-            if not text.endswith("\n"):
-                break
-            stamp, name, value = text.split()
-            if name == "gap":
-                self.gaps.append((float(stamp), float(value)))
-            elif int(name) in MOTORS:
-                self.changes.append((float(stamp), int(name), int(value)))
-
-    def high_until(self, begin: float, end: float) -> float | None:
-        """When the last motor line went low in this time; `end` where one is high then; None where none was high."""
-        levels = dict.fromkeys(MOTORS, 0)
-        newest = None
-        for stamp, pin, value in self.changes:
-            if stamp > end:
-                break
-            before = any(levels.values())
-            levels[pin] = value
-            if stamp >= begin and (before or value):
-                newest = stamp
-        return end if any(levels.values()) else newest
-
-    def low_after_ms(self, begin: float, end: float) -> float | None:
-        """Milliseconds from `begin` to the last line's low; None where a line is still high at `end`."""
-        last = self.high_until(begin, end)
-        return None if last == end else 0.0 if last is None else (last - begin) * 1e3
-
-    def since(self, begin: float, end: float) -> dict[str, Any]:
-        """Of an event at `begin`: what was high then, and when the lines were low."""
-        levels = dict.fromkeys(MOTORS, 0)
-        for stamp, pin, value in self.changes:
-            if stamp <= begin:
-                levels[pin] = value
-        high = [pin for pin in MOTORS if levels[pin]]
-        return {
-            "low_ms": self.low_after_ms(begin, end), "gap_ms": self.gap_ms(begin, begin + 2), "turning": bool(high),
-            "in_pulse": PULSED in high,
-        }  # fmt: skip
-
-    def gap_ms(self, begin: float, end: float) -> float:
-        """The longest time within which nobody looked (5 and below: not counted)."""
-        return max((gap * 1e3 for stamp, gap in self.gaps if begin <= stamp <= end + gap), default=5.0)
 
 
 def tell(**row: Any) -> None:
@@ -138,6 +58,18 @@ def report(not_pid: int = 0, patience_s: float = 60.0) -> Report:
 
 def drive() -> int:
     """A runtime's driving in a process of its own, at 50 Hz through its own client; returns when the wheels turn."""
+    unlatched(report())
+    child = commanding()
+    until = time.monotonic() + 30
+    while not in_pulse(0.2):
+        if time.monotonic() > until or os.waitpid(child, os.WNOHANG)[0]:
+            raise RuntimeError(f"the wheels do not turn: {report()}")
+    time.sleep(0.5)
+    return child
+
+
+def commanding() -> int:
+    """The same process, whether or not the wheels obey it."""
     child = os.fork()
     if child == 0:
         os.setgid(USER)
@@ -149,25 +81,7 @@ def drive() -> int:
                 port.apply(Wheels(0.6, 0.6), began + CONFIG.hold_s)
             time.sleep(max(0.0, began + 0.02 - time.monotonic()))
     CHILDREN.append(child)
-    until = time.monotonic() + 30
-    while not in_pulse(0.2):
-        if time.monotonic() > until or os.waitpid(child, os.WNOHANG)[0]:
-            raise RuntimeError(f"the wheels do not turn: {report()}")
-    time.sleep(0.5)
     return child
-
-
-def in_pulse(patience_s: float = 5.0) -> bool:
-    """Return in the middle of a pulse, as soon as the enable line reads high; False where there is none."""
-    file = os.open(line(PULSED, "value"), os.O_RDONLY)
-    until = time.monotonic() + patience_s
-    try:
-        while os.pread(file, 1, 0) != b"1":
-            if time.monotonic() > until:
-                return False
-        return True
-    finally:
-        os.close(file)
 
 
 def end(child: int) -> None:
@@ -193,12 +107,15 @@ def watch(name: str, act: Callable[[], None], seconds: float, **more: Callable[[
     return stamp
 
 
-def levels() -> list[bool]:
-    return [line(pin, "value").read_text().strip() == "1" for pin in MOTORS]
+def signalled(pid: int, number: int, driver: int = 0) -> Callable[[], None]:
+    """Send it; and end this driver then, which would find the restarted motord and drive on."""
 
+    def act() -> None:
+        os.kill(pid, number)
+        if driver:
+            end(driver)
 
-def signalled(pid: int, number: int) -> Callable[[], None]:
-    return lambda: os.kill(pid, number)
+    return act
 
 
 def take_away(text: str) -> None:
@@ -215,7 +132,11 @@ def afresh(how: str) -> Report:
     systemctl("reset-failed", UNIT)
     systemctl("restart", UNIT)
     pull(how)
-    found = report()
+    return unlatched(report())
+
+
+def unlatched(found: Report) -> Report:
+    """Where a start has latched by itself: noted, and acknowledged."""
     if Flag.LATCHED in found.flags:
         tell(note="a start saw its own pull-up before the closed switch was put back, and latched; acknowledged")
         return acknowledged()
@@ -272,7 +193,7 @@ def resumed() -> None:
     in_pulse()
     began = time.monotonic()
     os.kill(old.pid, signal.SIGKILL)
-    report(old.pid)
+    unlatched(report(old.pid))
     turning = in_pulse(10)
     tell(row="motord SIGKILL, the runtime stays", resumed=turning, resumed_ms=(time.monotonic() - began) * 1e3)
     end(child)
@@ -292,7 +213,7 @@ def motord_hung() -> None:
         afresh(how)
         child, old = drive(), report()
         in_pulse()
-        watch(name, signalled(old.pid, signal.SIGSTOP), 60.0 if how == "up" else 4.0)
+        watch(name, signalled(old.pid, signal.SIGSTOP, child), 60.0 if how == "up" else 4.0)
         end(child)
         with suppress(ProcessLookupError):
             if text:
@@ -309,7 +230,7 @@ def motord_ended() -> None:
         child = drive()
         in_pulse()
         began = time.monotonic()
-        clients = []
+        clients: list[socket.socket] = []
         if name == "motord exception":
             most = max(int(entry.name) for entry in Path(f"/proc/{found.pid}/fd").iterdir()) + 1
             resource.prlimit(found.pid, resource.RLIMIT_NOFILE, (most, most))
@@ -354,8 +275,7 @@ def no_pull_downs() -> None:
         afresh("up")
         child, old = drive(), report()
         in_pulse()
-        watch(name, signalled(old.pid, signal.SIGKILL), seconds)
-        end(child)
+        watch(name, signalled(old.pid, signal.SIGKILL, child), seconds)
         if text:
             take_away("")
             afresh("down")
@@ -397,19 +317,6 @@ def after(name: str, seconds: float = 2.0) -> None:
     time.sleep(0.5)
 
 
-def commanding() -> int:
-    child = os.fork()
-    if child == 0:
-        os.setgid(USER)
-        os.setuid(USER)
-        port = MotordPort(SOCKET, CONFIG.digest)
-        while True:
-            with suppress(RobotError):
-                port.apply(Wheels(0.6, 0.6), time.monotonic() + CONFIG.hold_s)
-            time.sleep(0.02)
-    return child
-
-
 def void(_: object) -> None:
     return
 
@@ -420,13 +327,7 @@ def phase() -> int:
 
 
 def main() -> None:
-    Path("/run/lab").mkdir(exist_ok=True)
-    SWITCH.write_text("c")
-    make_chip()
-    stop = CONFIG.emergency_stop_pin or 0
-    watched = [f"{pin}={line(pin, 'value')}" for pin in MOTORS]
-    subprocess.Popen(["/lab/lines", TRACE, SWITCH, line(stop, "value"), line(stop, "pull"), *watched])
-    time.sleep(0.5)
+    start_reading()
     number = phase()
     if number == 1:
         systemctl("start", UNIT)
