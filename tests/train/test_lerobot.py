@@ -150,9 +150,7 @@ def test_statistics_are_those_of_the_rows(place: Path) -> None:
     assert np.array(episodes["stats/action/max"]).max(0).tolist() == stats["action"]["max"]
 
 
-def test_a_run_without_a_camera_stands_on_the_loops_beat(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_run_without_a_camera_stands_on_the_loops_beat(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     record(tmp_path / "blind.mcap", "straight", 1.0)
     code, told = export(capsys, str(tmp_path / "blind.mcap"), "-o", str(tmp_path / "blind"))
     assert code == 0 and "1 episode, 50 frames at 50 frames/s" in told

@@ -27,6 +27,7 @@ examples:
   edgebot train CartPole-v1 --algo ppo --seed 3      any Gymnasium id with a flat observation, discrete actions
   edgebot train light --algo ppo --run runs/mine --resume
   edgebot train light --algo ppo --set level=easy --set hidden=32,32
+  edgebot train CartPole-v1 --algo dqn --double --dueling
   edgebot train CartPole-v1 --algo reinforce --set baseline=value
   edgebot train detector                             the person detector, from rendered scenes
 """

@@ -13,8 +13,8 @@ from train.agents.dqn import DQN, DQNSettings
 from train.evaluation import evaluate
 
 SMALL: dict[str, Any] = {
-    "hidden": (16,), "replay": 2_000, "learning_starts": 200, "train_every": 32, "gradient_steps": 8, "batch": 16,
-    "iteration": 128, "gamma": 0.5, "learning_rate": 5e-3, "target_every": 64,
+    "hidden": (16,), "replay": 2_000, "learning_starts": 200, "train_every": 32, "gradient_steps": 8,
+    "iteration": 128, "gamma": 0.5, "learning_rate": 5e-3, "target_every": 64, "n_step": 1, "batch": 16,
 }  # fmt: skip
 ALL: dict[str, Any] = {"double": True, "dueling": True, "prioritized": True, "n_step": 2}
 

@@ -1,0 +1,85 @@
+"""Every algorithm behind the one command: the same run folder, switches by name, resumption, and mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import cli
+from train.algorithms import ALGORITHMS, find
+from train.commands import train as training
+from train.history import History
+from train.runs import RunFolder
+from train.settings import describe
+
+QUICK = {
+    "reinforce": ["--set", "envs=2", "--set", "iterations=4"],
+    "genetic": ["--set", "survivors=2", "--set", "children=2", "--steps", "600"],
+    "cem": ["--set", "population=4", "--set", "elite=2", "--set", "episodes=1", "--steps", "600"],
+    "dqn": [
+        "--double", "--dueling", "--prioritized", "--set", "iteration=256", "--set", "learning_starts=256",
+        "--set", "gradient_steps=2", "--set", "hidden=8", "--steps", "1280",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("algo", QUICK)
+def test_a_run_that_was_interrupted_resumes_to_the_same_numbers(
+    algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["CartPole-v1", "--algo", algo, "--seed", "3", "--run"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert training.main([*command, str(whole), *QUICK[algo]]) == 0
+    add = History.add
+    with monkeypatch.context() as patch:
+
+        def interrupt(self: History, iteration: object) -> bool:
+            if len(self.rows) == 2:
+                raise KeyboardInterrupt
+            return add(self, iteration)  # type: ignore[arg-type]
+
+        patch.setattr(History, "add", interrupt)
+        patch.setattr("train.session.CHECKPOINTS", 10**6)  # one after each iteration
+        assert training.main([*command, str(cut), *QUICK[algo]]) == 130
+    assert RunFolder.open(cut).load_policy().output_shape == (None, 2)
+    assert training.main([*command, str(cut), "--resume"]) == 0
+    assert (cut / "progress.csv").read_text() == (whole / "progress.csv").read_text()
+    assert json.loads((cut / "evaluation.json").read_text()) == json.loads((whole / "evaluation.json").read_text())
+    for kept, again in zip(RunFolder.open(whole).load_resume(), RunFolder.open(cut).load_resume(), strict=True):
+        assert kept.keys() == again.keys()
+        for name, value in kept.items():
+            assert np.array_equal(value, again[name]) if isinstance(value, np.ndarray) else value == again[name]
+    if algo == "dqn":
+        agent = RunFolder.open(whole).settings.agent
+        assert agent["double"] and agent["dueling"] and agent["prioritized"] and agent["fixed_targets"]
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_setting_of_every_algorithm_has_its_sentence(algo: str) -> None:
+    settings = find(algo).Settings()
+    assert settings.envs >= 1
+    assert all(len(line.split(maxsplit=1)[1]) > 10 for line in describe(settings).splitlines())
+
+
+BAD = [
+    (["CartPole-v1", "--algo", "dqm"], "unknown algorithm 'dqm'; did you mean 'dqn'"),
+    (["CartPole-v1", "--algo", "zzz"], "known: ppo, reinforce, genetic, cem, dqn"),
+    (["CartPole-v1", "--algo", "dqn", "--duelling"], "did you mean --dueling"),
+    (["CartPole-v1", "--algo", "dqn", "--gamma"], "unrecognized arguments: --gamma"),
+    (["CartPole-v1", "--algo", "ppo", "--double"], "unrecognized arguments: --double"),
+    (["Pendulum-v1", "--algo", "dqn"], "ppo, reinforce, genetic, cem, dqn drive discrete ones"),
+]
+
+
+@pytest.mark.parametrize(("argv", "words"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+def test_a_bad_argument_is_one_sentence_and_code_2(
+    argv: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *argv]) == 2
+    told = capsys.readouterr().err
+    assert words in told and told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
