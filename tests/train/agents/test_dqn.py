@@ -1,4 +1,4 @@
-"""Deep Q-learning: every switch does what its paper says, learns in seconds, and resumes to the same numbers."""
+"""Deep Q-learning: every switch does what its paper says, and it learns in seconds."""
 
 from __future__ import annotations
 
@@ -31,24 +31,6 @@ def test_it_learns_to_name_what_it_sees(more: dict[str, Any]) -> None:
     assert evaluate(agent.greedy, [(Echo(16), 1)]).returns.mean() == 10.0
 
 
-def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:
-    def go_on(agent: DQN, env: Echo, steps: int) -> list[Any]:
-        learning, told = agent.learn(env, 1_024), []
-        while agent.steps < steps:
-            told.append(next(learning))
-        return told
-
-    straight, env = learner(**ALL), Echo(8)
-    told = go_on(straight, env, 1_024)
-    stopped, env = learner(**ALL), Echo(8)
-    assert go_on(stopped, env, 512) == told[:4]
-    restored, env = learner(**ALL), Echo(8)
-    restored.load({name: value.copy() for name, value in stopped.state().items()}, env)
-    assert go_on(restored, env, 1_024) == told[4:]
-    first, second = straight.state(), restored.state()
-    assert first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
-
-
 @pytest.mark.parametrize("less", ["mean", "max"])
 def test_duelling_parts_add_up(less: str) -> None:
     agent = learner(dueling=True, dueling_less=less)
@@ -73,7 +55,11 @@ def test_the_error_is_the_one_of_the_papers(double: bool, fixed: bool) -> None:
     action, reward = rng.integers(4, size=(1, 16)).astype(np.int32), rng.normal(size=(1, 16)).astype(np.float32)
     discount = np.where(np.arange(16) % 4, 0.5, 0.0).astype(np.float32)[None]
     agent._optimizer.learning_rate.assign(0.0)
-    errors, _ = agent._optimise(seen, action, reward, following, discount, np.ones((1, 16), np.float32))
+    tf.config.run_functions_eagerly(True)  # three compilations would take longer than all the rest
+    try:
+        errors, _ = agent._optimise(seen, action, reward, following, discount, np.ones((1, 16), np.float32))
+    finally:
+        tf.config.run_functions_eagerly(False)
     online, target = agent.network(following[0]).numpy(), agent.target(following[0]).numpy()
     future = target if fixed else online
     best = (online if double else future).argmax(1)
