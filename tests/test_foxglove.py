@@ -1,4 +1,4 @@
-"""Recordings speak Foxglove's schemas: every field of ours has the name and kind that Foxglove's own schema gives it."""
+"""Recordings speak Foxglove's schemas: each field of ours has the name and kind that Foxglove's own schema gives it."""
 
 from __future__ import annotations
 
