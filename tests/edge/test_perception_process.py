@@ -14,7 +14,7 @@ import pytest
 
 from edge.guard import MOVING, Guard, Reason
 from edge.loop import Loop, Tick
-from edge.perception.process import RESTARTS, WITHIN_S, ProcessPerception
+from edge.perception.process import FIRST_PAUSE_S, RESTARTS, WITHIN_S, ProcessPerception
 from edge.perception.runner import PerceptionError, SyncPerception
 from edge.summary import Ended
 from edge.types import Detection, Detections, Observation
@@ -191,8 +191,8 @@ def test_it_is_restarted_five_times_a_minute_with_growing_pauses_then_given_up_w
     try:
         started = kill_until_given_up(perception, clock, pause_s=0.0)
         assert len(started) == RESTARTS == 5
-        pauses = np.diff(started)
-        assert all(after > before for before, after in zip(pauses, pauses[1:], strict=False))
+        # The pause, and how long a worker takes to start: on a busy machine that varies more than the pauses grow.
+        assert (np.diff(started) >= FIRST_PAUSE_S * 2.0 ** np.arange(1, RESTARTS)).all()
         for _ in range(2):  # for good
             with pytest.raises(PerceptionError, match="5 restarts within a minute .*code -9.*robot is stopped"):
                 perception.newest(clock.now())
