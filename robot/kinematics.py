@@ -14,10 +14,11 @@ Numbers that are not finite stay so, that the motor port may refuse them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import copysign
 from typing import TYPE_CHECKING, Any
 
-from robot.types import Twist, Wheels
+from robot.types import Command, Twist, Wheels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +81,14 @@ def saturate(wheels: Wheels) -> Wheels:
     if over <= 1.0:
         return wheels
     return Wheels(wheels.left / over, wheels.right / over)
+
+
+def duties(drive: Drive, command: Command) -> Wheels:
+    """A command of either form as duties for a motor port; what is no command stays so, for the port to refuse."""
+    wheels: Any = command
+    with suppress(TypeError, AttributeError):
+        wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
+    return wheels  # type: ignore[no-any-return]
 
 
 def duty_of_speed_batch(drive: Drive, speed: NDArray[Any], gain: NDArray[Any] | float) -> NDArray[Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from robot.clock import VirtualClock
 from robot.config import RobotConfig
 from robot.errors import RobotError
-from robot.kinematics import saturate, wheels_from_twist
+from robot.kinematics import duties
 from robot.motor_port import InProcessPort, MotorPort
 from robot.motor_report import Report
 from robot.pi import gpio
@@ -21,7 +20,7 @@ from robot.pi.power import Supply
 from robot.pi.sampler import Sampler
 from robot.pi.sonar import HcSr04
 from robot.pi.switches import Switch
-from robot.types import Clock, Command, Reading, Senses, Twist, Wheels
+from robot.types import Clock, Command, Reading, Senses, Wheels
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
@@ -175,10 +174,8 @@ class PiBody:
         if self._closed or self._port is None:
             raise RobotError("the robot is closed; open it again to drive")
         drive = self.config.drive
-        wheels: Any = command
-        with suppress(TypeError, AttributeError):  # no command at all: the port stops, then says so
-            wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
-        return self._port.apply(wheels, (self.clock.now() if since is None else since) + drive.command_timeout_s)
+        until = (self.clock.now() if since is None else since) + drive.command_timeout_s
+        return self._port.apply(duties(drive, command), until)
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from robot.clock import VirtualClock
 from robot.config import RobotConfig
 from robot.errors import RobotError
-from robot.kinematics import saturate, wheels_from_twist
+from robot.kinematics import duties
 from robot.motor_port import InProcessPort, MotorPort
 from robot.motor_report import Report
 from robot.sim.chain import ChainedPort
@@ -22,7 +21,7 @@ from robot.sim.keyed import Keyed, Stream
 from robot.sim.room import PersonState, Room
 from robot.sim.sampling import Channel, Metronome
 from robot.sim.world import World
-from robot.types import STOP, Clock, Command, Frame, Reading, Senses, Twist, Wheels
+from robot.types import STOP, Clock, Command, Frame, Reading, Senses, Wheels
 
 WALL_TICK_S = 0.01
 _MAX_BEHIND_S = 2.0
@@ -157,10 +156,8 @@ class SimBody:
         if self._closed:
             raise RobotError("the robot is closed; open it again to drive")
         drive = self.config.drive
-        wheels: Any = command
-        with suppress(TypeError, AttributeError):  # no command at all: the port stops, then says so
-            wheels = wheels_from_twist(drive, command) if isinstance(command, Twist) else saturate(command)
-        return self._port.apply(wheels, (self.clock.now() if since is None else since) + drive.command_timeout_s)
+        until = (self.clock.now() if since is None else since) + drive.command_timeout_s
+        return self._port.apply(duties(drive, command), until)
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,7 +20,7 @@ from robot.motord.client import ask
 from robot.motord.protocol import Kind
 from robot.motord.trace import read
 from robot.types import STOP
-from tests.faults.processes.couple import Couple, couple
+from tests.faults.processes.couple import Couple
 from tests.faults.processes.ward import HOLD_S, NotDriving, Patient, StoodBefore, WheelsTurn, again
 
 AT_ONCE_S = 0.02
@@ -37,18 +37,6 @@ core.tick = lambda *now: None
 bridge.zero = bridge.close = lambda: None
 """
 """Takes away whatever brings the pins low."""
-
-
-@pytest.fixture(scope="module")
-def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Couple]:
-    with couple(tmp_path_factory.mktemp("protected"), True) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Couple]:
-    with couple(tmp_path_factory.mktemp("bare"), False) as found:
-        yield found
 
 
 def harmed(couple: Couple) -> Patient:

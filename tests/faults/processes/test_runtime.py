@@ -14,31 +14,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from robot.types import STOP
-from tests.faults.processes.couple import STUBS, Couple, couple
+from tests.faults.processes.couple import STUBS, Couple
 from tests.faults.processes.ward import HOLD_S, PERIOD_S, ROOT, NotDriving, WheelsTurn, again, ward
 
 HOUR = 3600
 
 NO_STOP = "SEEN['Loop'].body.stop = lambda: None"
 """Takes away from a runtime what stops the wheels."""
-
-
-@pytest.fixture(scope="module")
-def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Couple]:
-    with couple(tmp_path_factory.mktemp("protected"), True) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Couple]:
-    with couple(tmp_path_factory.mktemp("bare"), False) as found:
-        yield found
 
 
 def raises(owner: str, name: str, error: str = "RuntimeError") -> Callable[[Couple], None]:
