@@ -81,7 +81,8 @@ class Detect:
             rows, columns = self._input.shape[1:3]
             self._decoder = DarknetDecoder(self._decode_spec, outputs, columns, rows, LEAST_SCORE)
         found = self._decoder.decode([heads[index] for index in self._decoder.outputs])
-        kept = nms(found.boxes, found.scores, found.classes, self._decode_spec.nms_iou)
+        spec = self._decode_spec
+        kept = nms(found.boxes, found.scores, found.classes, spec.nms_iou, spec.nms_beta)
         return found.boxes[kept], found.scores[kept], found.classes[kept]
 
 

@@ -49,12 +49,13 @@ class ImageInput(_Part):
 
 
 class DarknetHead(_Part):
-    """One raw Darknet `[yolo]` head, as output tensor `output` (NHWC, anchors x (5 + classes) channels)."""
+    """One raw Darknet `[yolo]` or `[region]` head: output tensor `output` (NHWC, anchors x (5 + classes) channels)."""
 
     output: int
     anchors: tuple[tuple[float, float], ...]  # width, height in pixels of the network's input
     scale_x_y: float = 1.0
     new_coords: bool = False
+    softmax: bool = False  # classes share their chances, as in `[region]`; else each has its own logistic
     box_gain: float = 1.0  # x, y, w, h are stored this many times larger: one int8 scale serves them and the rest
 
 
@@ -65,6 +66,7 @@ class DarknetDecode(_Part):
     heads: tuple[DarknetHead, ...]
     classes: int
     nms_iou: float = 0.45
+    nms_beta: float | None = None  # Darknet's nms_kind=diounms: overlap is IoU - (centre distance / diagonal)^(2 beta)
 
 
 class LightObservation(_Part):

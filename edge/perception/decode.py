@@ -1,6 +1,6 @@
 """Raw heads of a Darknet-style YOLO into scored boxes: one way for float and for int8 tensors.
 
-A head is NHWC with anchors x (x, y, w, h, objectness, one per class) channels, before any activation.
+A head is NHWC with anchors x (x, y, w, h, objectness, one per class) channels, as the network leaves them.
 Objectness is tested on the stored numbers, so that only the few cells that can reach the threshold are ever
 turned into real values (score = objectness x class probability, so score > t implies objectness > t).
 """
@@ -49,7 +49,7 @@ class _Head:
         self.stretch = np.float32(head.scale_x_y)
         sizes = np.array(head.anchors, np.float64) / (width, height)
         self.sizes = sizes[a.ravel()].astype(np.float32)
-        self.new_coords = head.new_coords
+        self.new_coords, self.softmax = head.new_coords, head.softmax
         self.gain = np.float32(head.box_gain)
         self.quantised = tensor.scale != 0.0
         if tensor.dtype not in (("int8", "uint8") if self.quantised else ("float32",)):
@@ -62,7 +62,7 @@ class _Head:
         if self.quantised:
             stored = np.arange(256, dtype=np.uint8).view(tensor.dtype)
             real = (stored.astype(np.float64) - tensor.zero_point) * tensor.scale
-            self.chance = _unit(real, head.new_coords)
+            self.real, self.chance = real.astype(np.float32), _unit(real, head.new_coords)
             self.unit = _unit(real / head.box_gain, head.new_coords)
             self.size = _size(real / head.box_gain, head.new_coords)
             limits = np.iinfo(tensor.dtype)
@@ -85,6 +85,8 @@ class _Head:
             box = rows[:, :4] / self.gain
             centre, extent = _unit(box[:, :2], self.new_coords), _size(box[:, 2:], self.new_coords)
             chances = _unit(rows[:, 4:], self.new_coords)
+        if self.softmax:
+            chances[:, 1:] = _shared(self.real[stored[:, FEW:]] if self.quantised else rows[:, FEW:])
         scores = chances[:, 1:] * chances[:, :1]
         row, classes = np.nonzero(scores > score)
         if not len(row):
@@ -133,6 +135,12 @@ def _unit(real: NDArray[Any], ready: bool) -> NDArray[np.float32]:
         return real.astype(np.float32)
     with np.errstate(over="ignore"):
         return (1.0 / (1.0 + np.exp(-real))).astype(np.float32)
+
+
+def _shared(real: NDArray[Any]) -> NDArray[np.float32]:
+    """Chances of classes that exclude each other: softmax over the last axis."""
+    raised = np.exp(real - real.max(axis=-1, keepdims=True))
+    return (raised / raised.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
 def _size(real: NDArray[Any], ready: bool) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ class Detector:
             raise ModelError(f"{self.path} does not say how to feed it and read it; convert it again")
         self.labels = self.manifest.labels
         self.geometry = geometry
-        self._iou = decode.nms_iou
+        self._iou, self._beta = decode.nms_iou, decode.nms_beta
         self.preprocessor = Preprocessor(image, self.manifest.inputs[0])
         self.decoder = DarknetDecoder(
             decode, self.manifest.outputs, self.preprocessor.width, self.preprocessor.height, score
@@ -90,6 +90,6 @@ class Detector:
         self.interpreter.invoke()
         inferred = self._watch()
         found = self.decoder.decode([view() for view in self._outputs])
-        kept = nms(found.boxes, found.scores, found.classes, self._iou)
+        kept = nms(found.boxes, found.scores, found.classes, self._iou, self._beta)
         self.times = {"preprocess": ready - began, "inference": inferred - ready, "decode": self._watch() - inferred}
         return self.preprocessor.to_frame(found.boxes[kept]), found.scores[kept], found.classes[kept]

@@ -18,8 +18,25 @@ def iou(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDArray[np.flo
     return overlap
 
 
+def diou(one: NDArray[np.floating], many: NDArray[np.floating], beta: float) -> NDArray[np.floating]:
+    """IoU less (d / c)^beta: d the squared distance of the centres, c the squared diagonal of the box round both.
+
+    What Darknet compares under nms_kind=diounms (Zheng et al., "Distance-IoU Loss", 2020, arXiv:1911.08287).
+    """
+    apart = one[..., :2] + one[..., 2:] / 2 - many[..., :2] - many[..., 2:] / 2
+    whole = np.maximum(one[..., :2] + one[..., 2:], many[..., :2] + many[..., 2:])
+    whole = whole - np.minimum(one[..., :2], many[..., :2])
+    share = (apart**2).sum(-1) / np.maximum((whole**2).sum(-1), 1e-12)
+    overlap: NDArray[np.floating] = iou(one, many) - share**beta
+    return overlap
+
+
 def nms(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], classes: NDArray[np.integer], limit: float
+    boxes: NDArray[np.floating],
+    scores: NDArray[np.floating],
+    classes: NDArray[np.integer],
+    limit: float,
+    beta: float | None = None,
 ) -> NDArray[np.intp]:
     """Greedy suppression within each class.
 
@@ -28,6 +45,7 @@ def nms(
         scores: (N,).
         classes: (N,); boxes of different classes do not suppress each other.
         limit: boxes that overlap a better one by more than this IoU go.
+        beta: compare `diou` with this exponent instead of the IoU.
 
     Returns:
         The indices that stay, best first.
@@ -35,8 +53,8 @@ def nms(
     order = np.argsort(-scores, kind="stable")
     if len(order) <= 1:
         return order
-    if len(order) > MATRIX_LIMIT:
-        return _by_rows(boxes, scores, classes, limit, order)
+    if len(order) > MATRIX_LIMIT or beta is not None:
+        return _by_rows(boxes, scores, classes, limit, beta, order)
     boxes, classes = boxes[order], classes[order]
     x, y = boxes[:, 0], boxes[:, 1]
     right, bottom, area = x + boxes[:, 2], y + boxes[:, 3], boxes[:, 2] * boxes[:, 3]
@@ -61,6 +79,7 @@ def _by_rows(
     scores: NDArray[np.floating],
     classes: NDArray[np.integer],
     limit: float,
+    beta: float | None,
     order: NDArray[np.intp],
 ) -> NDArray[np.intp]:
     kept: list[int] = []
@@ -69,6 +88,7 @@ def _by_rows(
         while len(rest):
             best, rest = rest[0], rest[1:]
             kept.append(int(best))
-            rest = rest[iou(boxes[best], boxes[rest]) <= limit]
+            over = iou(boxes[best], boxes[rest]) if beta is None else diou(boxes[best], boxes[rest], beta)
+            rest = rest[over <= limit]
     chosen = np.array(kept, np.intp)
     return chosen[np.argsort(-scores[chosen], kind="stable")]

@@ -96,23 +96,26 @@ HEADS = (
 )
 
 
-def decoder(score: float, scale: float = 0.0, zero_point: int = 0, new_coords: bool = False) -> DarknetDecoder:
+def decoder(score: float, scale: float = 0.0, zero_point: int = 0, **changes: bool) -> DarknetDecoder:
     dtype = "int8" if scale else "float32"
     outputs = tuple(
         Tensor(name="h", shape=(1, rows, columns, 16), dtype=dtype, scale=scale, zero_point=zero_point)
         for rows, columns in ((6, 8), (3, 4))
     )
-    heads = tuple(head.model_copy(update={"new_coords": new_coords}) for head in HEADS)
+    heads = tuple(head.model_copy(update=changes) for head in HEADS)
     return DarknetDecoder(DarknetDecode(heads=heads, classes=3), outputs, 128, 96, score)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0.01, 0.9), st.floats(0.02, 0.2), st.integers(-100, 100))
-def test_int8_decodes_as_its_real_values_would(seed: int, score: float, scale: float, zero_point: int) -> None:
+@given(st.integers(0, 10_000), st.floats(0.01, 0.9), st.floats(0.02, 0.2), st.integers(-100, 100), st.booleans())
+def test_int8_decodes_as_its_real_values_would(
+    seed: int, score: float, scale: float, zero_point: int, softmax: bool
+) -> None:
     rng = np.random.default_rng(seed)
     stored = [rng.integers(-128, 128, (1, rows, columns, 16), np.int8) for rows, columns in ((3, 4), (6, 8))]
     real = [((head.astype(np.float32) - zero_point) * np.float32(scale)) for head in stored]
-    one, other = decoder(score, scale, zero_point).decode(stored), decoder(score).decode(real)
+    one = decoder(score, scale, zero_point, softmax=softmax).decode(stored)
+    other = decoder(score, softmax=softmax).decode(real)
     # A score on the very threshold may fall to either side by rounding.
     if len(one.scores) == len(other.scores):
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-4)
@@ -136,6 +139,9 @@ def test_one_cell_by_hand() -> None:
     x = (2 + sigmoid(0.5) * 1.1 - 0.05) / 4 - width / 2
     y = (1 + sigmoid(-1.0) * 1.1 - 0.05) / 3 - height / 2
     np.testing.assert_allclose(found.boxes[0], [x, y, width, height], rtol=1e-5)
+    chances = np.exp([-9.0, 3.0, -9.0]) / np.exp([-9.0, 3.0, -9.0]).sum()
+    shared = decoder(0.3, softmax=True).decode(heads)  # the classes of a [region] head
+    assert shared.scores.tolist() == [pytest.approx(sigmoid(2.0) * chances[1], rel=1e-5)]
     ready = [np.full_like(head, 0.01) for head in heads]
     ready[0][0, 0, 0, :8] = [0.5, 0.5, 0.4, 0.6, 0.9, 0.8, 0.1, 0.1]
     one = decoder(0.3, new_coords=True).decode(ready)
@@ -178,6 +184,28 @@ def test_many_boxes_are_suppressed_alike() -> None:
     boxes = np.concatenate([rng.uniform(0, 200, (count, 2)), rng.uniform(5, 60, (count, 2))], 1)
     scores, classes = rng.random(count), rng.integers(0, 2, count)
     assert nms(boxes, scores, classes, 0.4).tolist() == greedy(boxes, scores, classes, 0.4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000), st.integers(0, 30), st.floats(-0.2, 0.8), st.floats(0.3, 1.2))
+def test_suppression_by_distance_is_the_plain_one(seed: int, count: int, limit: float, beta: float) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = np.concatenate([rng.uniform(0, 30, (count, 2)), rng.uniform(5, 30, (count, 2))], 1)
+    scores, classes = rng.random(count), rng.integers(0, 3, count)
+
+    def overlap(a: list[float], b: list[float]) -> float:
+        (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
+        wide, high = max(min(ax + aw, bx + bw) - max(ax, bx), 0), max(min(ay + ah, by + bh) - max(ay, by), 0)
+        apart = (ax + aw / 2 - bx - bw / 2) ** 2 + (ay + ah / 2 - by - bh / 2) ** 2
+        whole = (max(ax + aw, bx + bw) - min(ax, bx)) ** 2 + (max(ay + ah, by + bh) - min(ay, by)) ** 2
+        return wide * high / (aw * ah + bw * bh - wide * high) - (apart / whole) ** beta
+
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable").tolist():
+        rivals = [other for other in kept if classes[other] == classes[index]]
+        if all(overlap(boxes[other].tolist(), boxes[index].tolist()) <= limit for other in rivals):
+            kept.append(index)
+    assert nms(boxes, scores, classes, limit, beta).tolist() == kept
 
 
 # preprocessing
