@@ -106,7 +106,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--speed", type=number(0.05, 1), default=0.6, help="share of the robot's limits (default 0.6)")
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
-    parser.add_argument("--task", choices=("light", "range", "person", "demo"), default="light", help="kind of room")
+    parser.add_argument(
+        "--task", choices=("light", "range", "person", "follow", "demo"), default="light", help="kind of room"
+    )
     parser.add_argument("--level", choices=("easy", "hard"), default="easy", help="of the room")
     parser.add_argument("--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: no end)")
     recording_arguments.add(parser)

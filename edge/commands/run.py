@@ -184,7 +184,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--realtime", action="store_true", help="simulate on the wall clock instead of at full speed")
     recording_arguments.add(parser)
-    parser.add_argument("--task", choices=("light", "range", "person", "demo"), help="kind of room (default: policy's)")
+    parser.add_argument(
+        "--task", choices=("light", "range", "person", "follow", "demo"), help="kind of room (default: policy's)"
+    )
     parser.add_argument("--level", choices=("easy", "hard"), help="of the room (default easy)")
     parser.add_argument(
         "--fault", type=fault, action="append", default=[], metavar="PART:KIND[:FROM[:TO[:VALUE]]]",

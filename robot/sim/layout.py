@@ -18,19 +18,19 @@ Where = NDArray[np.intp] | slice
 
 
 class Layout:
-    """Room for N rooms of up to so many obstacles, persons and way-points; `enter` fills one in.
+    """Room for N rooms of up to so many obstacles, persons and legs of their ways; `enter` fills one in.
 
     Corners are (5, quads, N), the fifth repeating the first; quad 0 is the walls. Quads that a room does not have are
     points, which no ray meets.
     """
 
-    def __init__(self, boxes: int, people: int, waypoints: int, n: int, chunk: int, dtype: type[np.floating]) -> None:
-        self.capacity = (boxes, people, waypoints)
+    def __init__(self, boxes: int, people: int, legs: int, n: int, chunk: int, dtype: type[np.floating]) -> None:
+        self.capacity = (boxes, people, legs)
         self.corner_x = np.zeros((5, 1 + boxes, n), dtype)
         self.corner_y = np.zeros((5, 1 + boxes, n), dtype)
         self.lamp = np.zeros((2, n), dtype)
         self.obstacles = Obstacles(boxes, people, n, dtype)
-        self.persons = Persons(people, max(1, waypoints - 1), n, dtype)
+        self.persons = Persons(people, legs, n, dtype)
         self.obstacles.person = self.persons.position
         # From the lamp to the boxes' corners; the walls of a rectangle never shade.
         self._lamp_x = np.zeros((5, boxes, n), dtype)
@@ -41,11 +41,11 @@ class Layout:
 
     @staticmethod
     def needed(rooms: Sequence[Room]) -> tuple[int, int, int]:
-        """The greatest number of obstacles, persons and way-points of any of the rooms."""
+        """The greatest number of obstacles, persons and legs of a way of any of the rooms."""
         return (
             max((len(room.obstacles) for room in rooms), default=0),
             max((len(room.persons) for room in rooms), default=0),
-            max((len(person.waypoints) for room in rooms for person in room.persons), default=1),
+            max((len(person.legs) for room in rooms for person in room.persons), default=0),
         )
 
     def enter(self, index: int, room: Room) -> None:

@@ -1,4 +1,4 @@
-"""Persons in the rooms of N robots: they stand, or walk to and fro and wait while a robot is in their way."""
+"""Persons in the rooms of N robots: they stand or walk, and wait while a robot is in their way."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class Persons:
 
     def __init__(self, count: int, legs: int, n: int, dtype: type[np.floating]) -> None:
         self.position = np.full((2, count, n), self.FAR, dtype)
-        self.walked = np.zeros((count, n), dtype)  # m along the way, there and back again
+        self.walked = np.zeros((count, n), dtype)  # m along the way, there and back again or round
         self.speed = np.zeros((count, n), dtype)
         self.yaw = np.zeros((count, n), dtype)
         self._origin = np.full((2, count, n), self.FAR, dtype)
         self._leg = np.zeros((legs, count, n), dtype)  # length of each leg
         self._direction = np.zeros((2, legs, count, n), dtype)
+        self._round = np.zeros((count, n), bool)
         self._people: list[tuple[Person, ...]] = [()] * n
         self._any_walks = False
 
@@ -38,10 +39,10 @@ class Persons:
         self.speed[:, index] = 0
         self._leg[:, :, index] = 0
         for p, person in enumerate(people):
-            points = np.asarray(person.waypoints, dtype=np.float64)
-            steps = np.diff(points, axis=0)
+            steps = person.legs
             length = np.hypot(*steps.T) if len(steps) else np.zeros(0)
-            self._origin[:, p, index] = points[0]
+            self._origin[:, p, index] = person.waypoints[0]
+            self._round[p, index] = person.round
             self._leg[: len(length), p, index] = length
             self._direction[:, : len(length), p, index] = (steps / length[:, None]).T
             self.speed[p, index] = person.speed_mps if length.sum() > 0 else 0.0
@@ -86,7 +87,7 @@ class Persons:
     def _place(self, walked: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Where the way of each person leads after `walked` metres, and the direction (2, P, N) of walking there."""
         total = np.maximum(self._leg.sum(axis=0), 1e-6)
-        there = np.remainder(walked, 2 * total)
+        there = np.remainder(walked, np.where(self._round, total, 2 * total))
         back = there > total
         rest = np.where(back, 2 * total - there, there)
         position = self._origin.copy()

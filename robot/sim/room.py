@@ -14,13 +14,20 @@ from robot.sim.maps import RoomMaps, make_maps
 
 @dataclass(frozen=True)
 class Person:
-    """A person: stands (`speed_mps` 0) or walks back and forth along way-points."""
+    """A person: stands (`speed_mps` 0), walks to and fro along way-points, or round and round through them."""
 
     waypoints: NDArray[np.float64]  # (K, 2) m; a standing person has one
     yaw: float  # rad, where a standing person looks
     speed_mps: float
     height_m: float
     look: int  # seed of clothes, skin, build
+    round: bool = False  # from the last way-point on to the first, and not back
+
+    @property
+    def legs(self) -> NDArray[np.float64]:
+        """(L, 2) m from each way-point to the next."""
+        points = np.asarray(self.waypoints, dtype=np.float64)
+        return np.diff(np.concatenate((points, points[:1])) if self.round else points, axis=0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Room:
         """(2,) where the robot is to go: the lamp; the middle of the nearest object; or the first person's start."""
         if self.task == "range":
             return np.asarray(self.obstacles[self.nearest_object].mean(axis=0))
-        if self.task == "person":
+        if self.task in ("person", "follow"):
             return self.persons[0].waypoints[0]
         return self.lamp
 

@@ -18,7 +18,7 @@ from robot.sim.maps import MARGIN_M, PERSON_RADIUS_M, ROBOT_RADIUS_M, free_space
 from robot.sim.room import Person, Room
 
 EVALUATION_SEEDS = 1_000_000
-TASKS = ("light", "range", "person", "demo")
+TASKS = ("light", "range", "person", "demo", "follow")
 LEVELS = ("easy", "hard")
 START_TO_GOAL_M = 2.0
 _PASSAGE_M = 2 * (ROBOT_RADIUS_M + MARGIN_M)
@@ -49,7 +49,12 @@ _PLANS = {
     ("person", "hard"): _Plan((4.0, 5.0), (4.6, 6.0), (0.15, 0.40), (6, 6), _PASSAGE_M, _PASSAGE_M, _FURNITURE),
     ("demo", "easy"): _Plan((4.6, 5.0), (5.6, 6.2), (0.12, 0.20), (5, 5), 0.6, 0.55, _FURNITURE),
     ("demo", "hard"): _Plan((4.6, 5.0), (5.6, 6.2), (0.15, 0.35), (6, 6), 0.5, 0.5, _FURNITURE),
+    ("follow", "easy"): _Plan((5.0, 5.8), (6.0, 7.0), (0.12, 0.20), (5, 5), 0.6, 0.35, _FURNITURE),
+    ("follow", "hard"): _Plan((5.0, 5.8), (6.0, 7.0), (0.12, 0.28), (6, 6), 0.5, 0.35, _FURNITURE),
 }
+_LEADER_MPS = {"easy": (0.15, 0.25), "hard": (0.2, 0.3)}
+"""How fast the person to be followed walks: a robot of 0.4 m/s has to catch up after each corner."""
+_OTHERS = 2  # who walk about in a follow room, beside that person
 _HEIGHTS = {"box": (0.35, 1.1), "chair": (0.8, 1.0), "coat_stand": (1.6, 1.9), "plant": (0.7, 1.5)}
 _HIDDEN = 0.5  # the share of hard rooms whose lamp is hidden at the start
 
@@ -59,7 +64,8 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
 
     Args:
         task: "light" (a lamp), "range" (objects clear of walls and of each other), "person" (a standing person and
-            distractors), "demo" (a lamp, objects and a person).
+            distractors), "demo" (a lamp, objects and a person), "follow" (three persons who walk, of whom the first,
+            ahead of the robot at the start, goes round and round and is to be followed).
         level: "easy" (half-sizes of at most 0.22 m, wide passages) or "hard" (up to 0.5 m; in half of the rooms the
             lamp cannot be seen from the start).
         seed: 0 or more; from `EVALUATION_SEEDS` on for evaluation.
@@ -139,6 +145,12 @@ def _attempt(task: str, level: str, seed: int, walkers: int, rng: Rng) -> Room |
             return None
         persons = (_standing(found[0], rng),)
         starts = starts[np.hypot(*(starts - found[0]).T) >= START_TO_GOAL_M]
+    if task == "follow":
+        leader = _leader(size, shapes, level, rng)
+        if leader is None:
+            return None
+        persons = (leader,)
+        starts = starts[_behind(starts, leader) & sees(leader.waypoints[0], starts, corners)]
     if task in ("light", "demo"):
         starts = starts[np.hypot(*(starts - lamp).T) >= START_TO_GOAL_M]
     if task == "light" and level == "hard":
@@ -148,7 +160,11 @@ def _attempt(task: str, level: str, seed: int, walkers: int, rng: Rng) -> Room |
         starts = starts[_one_is_nearest(starts, shapes)]
     if not len(starts):
         return None
-    start = np.array([*starts[0], rng.uniform(-np.pi, np.pi)])
+    yaw = rng.uniform(-np.pi, np.pi)
+    if task == "follow":
+        ahead = persons[0].waypoints[0] - starts[0]
+        yaw, walkers = float(np.arctan2(ahead[1], ahead[0])) + 0.1 * yaw, walkers + _OTHERS
+    start = np.array([*starts[0], yaw])
     persons += tuple(_walking(size, shapes, start[:2], rng) for _ in range(walkers))
     room = Room(
         seed, level, size, corners, kinds, heights, lamp, start, persons, decor=int(rng.integers(2**31)), task=task
@@ -219,6 +235,37 @@ def _walking(size: tuple[float, float], shapes: Rectangles, start: NDArray[np.fl
     return Person(np.array(way), float(rng.uniform(-np.pi, np.pi)), speed, float(rng.uniform(1.5, 1.95)), _look(rng))
 
 
+def _leader(size: tuple[float, float], shapes: Rectangles, level: str, rng: Rng) -> Person | None:
+    """Somebody who walks round the room through five to seven corners, clear of obstacles by a robot's width more."""
+    gap = PERSON_RADIUS_M + ROBOT_RADIUS_M + MARGIN_M
+    half = np.array(size) / 2
+    share = np.linspace(0, 1, 13)[:, None, None]
+    for _ in range(20):
+        count = int(rng.integers(5, 8))
+        angle = 2 * np.pi * (np.arange(count) + rng.uniform(-0.25, 0.25, count)) / count + rng.uniform(0, 2 * np.pi)
+        rays = np.column_stack((np.cos(angle), np.sin(angle)))[:: rng.choice((-1, 1))] * (half - 0.6)
+        choices = half + rng.uniform(0.5, 1.0, (8, count, 1)) * rays
+        clear = distance_to_rectangles(choices, shapes).min(axis=-1) >= gap
+        way = choices[clear.argmax(axis=0), np.arange(count)]
+        after = np.roll(way, -1, axis=0)
+        line = way + share * (after - way)
+        if (
+            clear.any(axis=0).all()
+            and np.hypot(*(after - way).T).min() >= 0.8
+            and distance_to_rectangles(line, shapes).min() >= gap
+        ):
+            speed = float(rng.uniform(*_LEADER_MPS[level]))
+            return Person(way, 0.0, speed, float(rng.uniform(1.5, 1.95)), _look(rng), round=True)
+    return None
+
+
+def _behind(starts: NDArray[np.float64], leader: Person) -> NDArray[np.bool_]:
+    """(S,) where a robot stands 2 to 2.6 m behind the person, within 60 degrees of straight behind."""
+    to, heading = leader.waypoints[0] - starts, leader.legs[0] / np.hypot(*leader.legs[0])
+    away = np.hypot(*to.T)
+    return (away >= START_TO_GOAL_M) & (away <= START_TO_GOAL_M + 0.6) & (to @ heading >= 0.5 * away)
+
+
 def _look(rng: Rng) -> int:
     return int(rng.integers(2**31))
 
@@ -235,6 +282,8 @@ def _reachable(room: Room) -> bool:
         goals.append((room.lamp, 0.4))
     if room.task in ("person", "demo"):
         goals.append((room.persons[0].waypoints[0], 1.2))
+    if room.task == "follow":
+        goals += [(corner, 0.4) for corner in room.persons[0].waypoints]
     if room.task in ("range", "demo"):
         box = room.obstacles[room.nearest_object]
         goals.append((box.mean(axis=0), float(np.hypot(*(box[0] - box[2]))) / 2 + 0.25))

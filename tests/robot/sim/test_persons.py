@@ -45,6 +45,21 @@ def test_a_walker_goes_there_and_back_along_the_way():
     assert world.persons(0)[0].look == 5 and world.persons(0)[0].height_m == 1.7
 
 
+def test_a_walker_on_a_round_does_not_turn_back():
+    room = room_with(Person(WAY, 0.0, 0.5, 1.7, 5, round=True), walker())
+    world = World(ROBOT, [room], noise=False, dtype=np.float64)
+    world.step(150)  # 1.5 m
+    assert world.persons(0)[0].x == pytest.approx(2.5) and world.persons(0)[0].yaw == 0.0
+    world.step(200)  # 3.5 m: half a metre into the way from the last corner to the first
+    person, other = world.persons(0)
+    slope = math.atan2(-1, -2)
+    assert (person.x, person.y) == pytest.approx((3 + 0.5 * math.cos(slope), 2 + 0.5 * math.sin(slope)))
+    assert person.yaw == pytest.approx(slope)
+    assert (other.x, other.y) == pytest.approx((3.0, 1.5))  # who turns back meanwhile
+    world.step(round((3 + math.sqrt(5) - 3.5 + 0.2) / 0.01))  # the whole round and 0.2 m
+    assert (world.persons(0)[0].x, world.persons(0)[0].y) == pytest.approx((1.2, 1.0), abs=0.01)
+
+
 def test_the_gait_moves_with_the_way_and_a_standing_person_stands():
     standing = Person(np.array([[1.0, 3.0]]), 0.7, 0.0, 1.8, 1)
     world = World(ROBOT, [room_with(walker(), standing)], noise=False)

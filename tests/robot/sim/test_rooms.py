@@ -12,9 +12,9 @@ from robot.sim.geometry import distance_to_rectangles, rectangles, sees, separat
 from robot.sim.maps import MARGIN_M, PERSON_RADIUS_M, ROBOT_RADIUS_M, free_space, geodesic, nodes
 from robot.sim.rooms import EVALUATION_SEEDS, LEVELS, TASKS, RoomPool, make_room
 
-COUNT = 60
+COUNT = {task: 20 if task == "follow" else 60 for task in TASKS}  # the ways round a room take a while to find
 ROOMS = {
-    (task, level): [make_room(task, level, seed) for seed in range(EVALUATION_SEEDS, EVALUATION_SEEDS + COUNT)]
+    (task, level): [make_room(task, level, seed) for seed in range(EVALUATION_SEEDS, EVALUATION_SEEDS + COUNT[task])]
     for task in TASKS
     for level in LEVELS
 }
@@ -54,7 +54,7 @@ def test_every_goal_can_be_reached_by_the_robots_width_and_a_margin(rooms):
 
         if room.task in ("light", "demo"):
             assert reached(room.lamp, 0.4)
-        if room.task in ("person", "demo"):
+        if room.task in ("person", "demo", "follow"):
             assert reached(room.persons[0].waypoints[0], 1.2)
         if room.task in ("range", "demo"):
             box = rectangles(room.obstacles[[room.nearest_object]])
@@ -69,7 +69,7 @@ def test_the_lamp_is_hidden_at_the_start_in_enough_hard_rooms():
 
 
 def test_headings_are_uniform():
-    yaw = np.sort([room.start[2] for rooms in ROOMS.values() for room in rooms])
+    yaw = np.sort([room.start[2] for (task, _), rooms in ROOMS.items() for room in rooms if task != "follow"])
     expected = np.linspace(-math.pi, math.pi, len(yaw))
     # Kolmogorov and Smirnov, at one in a thousand.
     assert np.abs(yaw - expected).max() / (2 * math.pi) < 1.95 / math.sqrt(len(yaw))
@@ -91,6 +91,8 @@ def test_the_nearest_object_is_clear_of_walls_and_others_and_plainly_the_nearest
 
 def test_persons_stand_where_asked_and_only_there():
     for (task, _), rooms in ROOMS.items():
+        if task == "follow":  # there they walk
+            continue
         for room in rooms:
             assert len(room.persons) == (1 if task in ("person", "demo") else 0)
             for person in room.persons:
@@ -102,13 +104,24 @@ def test_persons_stand_where_asked_and_only_there():
 
 
 def test_walkers_walk_clear_of_obstacles():
-    for seed in range(10):
-        room = make_room("person", "easy", seed, walkers=2)
+    rooms = [make_room("person", "easy", seed, walkers=2) for seed in range(10)]
+    for room in rooms + [room for level in LEVELS for room in ROOMS["follow", level][:10]]:
         assert len(room.persons) == 3
-        for walker in room.persons[1:]:
-            for a, b in zip(walker.waypoints[:-1], walker.waypoints[1:], strict=True):
-                line = a + np.linspace(0, 1, 50)[:, None] * (b - a)
+        for walker in room.persons:
+            for a, leg in zip(walker.waypoints, walker.legs, strict=False):
+                line = a + np.linspace(0, 1, 50)[:, None] * leg
                 assert distance_to_rectangles(line, rectangles(room.obstacles)).min() > PERSON_RADIUS_M
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_person_to_follow_walks_round_and_away_from_the_robot_that_sees_them(level):
+    for room in ROOMS["follow", level]:
+        leader = room.persons[0]
+        assert leader.round and 0.15 <= leader.speed_mps <= 0.3 and len(leader.legs) == len(leader.waypoints) >= 5
+        to = leader.waypoints[0] - room.start[:2]
+        assert 2.0 <= np.hypot(*to) <= 2.6 and to @ leader.legs[0] > 0
+        assert abs(math.remainder(math.atan2(to[1], to[0]) - room.start[2], math.tau)) < 0.35
+        assert sees(room.start[:2], leader.waypoints[0][None], room.obstacles)[0]
 
 
 def same(a, b):
