@@ -1,9 +1,10 @@
 """What a thread that must not be late asks of the kernel, and what the kernel grants: wished for, never required.
 
-Four things, each by itself: the real-time scheduler (SCHED_FIFO, where RLIMIT_RTPRIO or CAP_SYS_NICE allows it),
-locked memory (where RLIMIT_MEMLOCK is unlimited), timers without slack, and, for what stays under the ordinary
-scheduler, short time slices: a thread that asks for short ones is let in sooner when it wakes (Linux 6.12 and
-later, open to everyone). Standard library only, since the motors' own process uses it too.
+Five things, each by itself: the real-time scheduler (SCHED_FIFO, where RLIMIT_RTPRIO or CAP_SYS_NICE allows it),
+locked memory (where RLIMIT_MEMLOCK is unlimited), timers without slack, for the loop idle processors that wake soon
+(`robot.wakeful`), and, for what stays under the ordinary scheduler, short time slices: a thread that asks for short
+ones is let in sooner when it wakes (Linux 6.12 and later, open to everyone). Standard library only, since the motors'
+own process uses it too.
 
 The manual pages: sched(7), sched_setattr(2), mlockall(2), PR_SET_TIMERSLACK(2const).
 """
@@ -18,8 +19,10 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from robot.wakeful import wakeful
 
 LOOP_PRIORITY, MOTORD_PRIORITY = 20, 30
 """Of SCHED_FIFO, 1 to 99: what stops the wheels comes before what moves them; kernel threads (50) before both."""
@@ -42,6 +45,7 @@ class Granted:
     locked: bool = False  # no page of this process goes out to the disk
     slack_ns: int = 0  # how late the kernel may let a timer be to save power; 0: not known
     slice_us: int = 0  # time slice under the ordinary scheduler; 0: the kernel's own
+    wake_us: int | None = None  # an idle processor wakes within it; None: as soon as the kernel likes
     refused: tuple[str, ...] = ()  # what was not granted, and why
 
     def sentence(self) -> str:
@@ -52,6 +56,8 @@ class Granted:
         ]
         if self.slice_us and not self.priority:
             parts.append(f"slices of {self.slice_us} us")
+        if self.wake_us is not None:
+            parts.append(f"idle processors wake within {self.wake_us} us" if self.wake_us else "processors kept awake")
         return ", ".join(parts)
 
 
@@ -83,26 +89,35 @@ def ask(priority: int = LOOP_PRIORITY, *, threads: bool = False) -> Granted:
     attempt("timers without slack", lambda: _prctl(_SET_SLACK, 1))
     if not fifo:
         attempt("short slices", lambda: _short_slices(SLICE_S))
-    return Granted(priority if fifo else 0, locked, _slack(), 0 if fifo else _slice_us(), tuple(refused))
+    return Granted(priority if fifo else 0, locked, _slack(), 0 if fifo else _slice_us(), refused=tuple(refused))
 
 
 @contextmanager
 def realtime(priority: int = LOOP_PRIORITY) -> Iterator[Granted]:
-    """Inside, the calling thread has what it asked for; afterwards it is an ordinary one again."""
+    """Inside, the calling thread has what it asked for and processors wake soon; afterwards all of it is given back."""
     slack = _slack()
     granted = ask(priority)
-    try:
+    with ExitStack() as stack:
+        stack.callback(_give_back, granted, slack)
+        if os.environ.get(VARIABLE, "") not in ("off", "ordinary"):
+            try:
+                granted = replace(granted, wake_us=stack.enter_context(wakeful()))
+            except OSError as error:
+                granted = replace(granted, refused=(*granted.refused, f"waking soon: {error.strerror}"))
         yield granted
-    finally:
-        with suppress(OSError, AttributeError):
-            if granted.priority:
-                _ordinary()
-            if granted.slice_us:
-                _short_slices(0.0)
-            if granted.locked:
-                _libc().munlockall()
-            if slack:
-                _prctl(_SET_SLACK, slack)
+
+
+def _give_back(granted: Granted, slack: int) -> None:
+    """What `ask` was granted."""
+    with suppress(OSError, AttributeError):
+        if granted.priority:
+            _ordinary()
+        if granted.slice_us:
+            _short_slices(0.0)
+        if granted.locked:
+            _libc().munlockall()
+        if slack:
+            _prctl(_SET_SLACK, slack)
 
 
 def probe(priority: int = LOOP_PRIORITY) -> Granted:

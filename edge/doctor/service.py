@@ -90,7 +90,7 @@ def hardware_watchdog(examined: Examined) -> Iterator[Row]:
 
 
 def realtime(examined: Examined) -> Iterator[Row]:
-    """Priority and locked memory: reported, never required."""
+    """Priority, locked memory, processors that wake soon: reported, never required."""
     from robot.realtime import probe
 
     granted = probe()

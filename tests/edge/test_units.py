@@ -75,6 +75,14 @@ def test_the_runtime_has_time_to_close_its_recording(files: dict[str, str]) -> N
     ]
 
 
+def test_the_loop_may_ask_to_be_woken_soon_and_drives_where_it_may_not(files: dict[str, str]) -> None:
+    unit = settings(files["edgebot.service"])
+    assert "/dev/cpu_dma_latency rw" in unit["DeviceAllow"]
+    (before,) = unit["ExecStartPre"]
+    assert before == "-+/bin/chown pi /dev/cpu_dma_latency", "as root, and no matter how it ends"
+    assert "ExecStartPre" not in settings(files["edgebot-motord.service"])
+
+
 def test_what_else_is_written(files: dict[str, str]) -> None:
     assert parse(files[MOTORD_JSON]) == of_robot(load())
     assert "dtparam=strict_gpiod\ngpio=12,13,17,23,24,27=op,dl\n" in files[FIRMWARE]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 PRELUDE = """
@@ -38,7 +40,8 @@ while not ids:
 
 def told(granted):
     return {"priority": granted.priority, "locked": granted.locked, "slack": granted.slack_ns,
-            "slice": granted.slice_us, "refused": list(granted.refused), "sentence": granted.sentence()}
+            "slice": granted.slice_us, "wake": granted.wake_us, "refused": list(granted.refused),
+            "sentence": granted.sentence()}
 """
 
 
@@ -112,3 +115,55 @@ def test_the_environment_can_decline() -> None:
 def test_a_probe_leaves_nothing_behind() -> None:
     found = asked("granted = realtime.probe()\nprint(json.dumps([schedule(), schedule(ids[0]), told(granted)]))")
     assert found[:2] == [[0, 0], [0, 0]]
+
+
+DEVICE = """
+from robot import wakeful
+from pathlib import Path
+
+def held():
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{fd}") == str(wakeful.DEVICE))
+        except OSError:  # the folder's own
+            pass
+    return sum(found)
+"""
+
+
+def test_processors_wake_soon_while_the_loop_runs_and_no_longer(tmp_path: Path) -> None:
+    device, governor = tmp_path / "latency", tmp_path / "governor"
+    for name, wanted in (("menu", 20), ("haltpoll", 0)):
+        governor.write_text(f"{name}\n")
+        device.write_bytes(b"")
+        code = DEVICE + f"wakeful.DEVICE, wakeful.GOVERNOR = Path({str(device)!r}), Path({str(governor)!r})\n"
+        code += "with realtime.realtime() as granted:\n    during = held()\n"
+        code += "    child = os.system('ls -l /proc/self/fd | grep -q latency')\n"
+        code += "print(json.dumps([told(granted), during, child, held()]))"
+        granted, during, child, after = asked(code)
+        assert (granted["wake"], during, after) == (wanted, 1, 0)
+        assert child != 0, "a child that outlives the loop would go on asking"
+        assert struct.unpack("=i", device.read_bytes()) == (wanted,)
+        assert ("processors kept awake" if wanted == 0 else "wake within 20 us") in granted["sentence"]
+
+
+def test_waking_soon_is_never_required(tmp_path: Path) -> None:
+    code = DEVICE + f"wakeful.DEVICE = Path({str(tmp_path / 'none')!r})\n{INSIDE}"
+    granted = asked(code)["granted"]
+    assert granted["wake"] is None and "waking soon: No such file or directory" in granted["refused"]
+    for choice in ("off", "ordinary"):
+        assert asked(DEVICE + INSIDE, EDGEBOT_REALTIME=choice)["granted"]["wake"] is None
+
+
+def test_the_kernel_hears_it() -> None:
+    code = DEVICE + (
+        "def limit():\n    with open(wakeful.DEVICE, 'rb', 0) as file:\n"
+        "        return int.from_bytes(file.read(4), 'little', signed=True)\n"
+        "with realtime.realtime() as granted:\n"
+        "    print(json.dumps([granted.wake_us, None if granted.wake_us is None else limit()]))"
+    )
+    asked_for, in_force = asked(code)
+    if asked_for is None:  # no root, or no such device: told, as above
+        return
+    assert 0 <= in_force <= asked_for
