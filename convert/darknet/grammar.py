@@ -1,7 +1,9 @@
 """Darknet's cfg: sections of key=value lines, each remembered with its line for error messages.
 
 The format has no specification; the source of truth is `parse_network_cfg` of AlexeyAB's Darknet. A section
-name in brackets opens a section, `#` and `;` begin comments, blanks do not matter, and a later key wins.
+name in brackets opens a section, `#` and `;` begin comments, blanks do not matter, and of equal keys in one section
+the first counts. Keys that only training reads (`stopbackward`, `iou_thresh`, ...) are let through unread, as Darknet
+does.
 """
 
 from __future__ import annotations
@@ -65,15 +67,17 @@ def parse(path: Path) -> list[Section]:
         ConvertError: the file cannot be read or is no cfg; the sentence names the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise ConvertError(f"cfg {path} cannot be read ({reason}); give a Darknet .cfg file") from None
+        # Comments may be in any encoding; what is read must be UTF-8 (with or without a byte order mark).
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise ConvertError(f"cfg {path} cannot be read ({error.strerror}); give a Darknet .cfg file") from None
     sections: list[Section] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.split("#")[0].split(";")[0].strip()
         if not line:
             continue
+        if "\ufffd" in line or "\0" in line:
+            raise ConvertError(f"cfg {path}, line {number}, is not UTF-8 text; give a Darknet .cfg file")
         if line.startswith("["):
             if not line.endswith("]"):
                 raise ConvertError(
@@ -87,7 +91,7 @@ def parse(path: Path) -> list[Section]:
                 f"{path}, line {number}: {raw.strip()[:40]!r} is neither a [section] nor a key=value inside one; "
                 "give a Darknet .cfg file"
             )
-        sections[-1].options[key.strip().lower()] = (value.strip(), number)
+        sections[-1].options.setdefault(key.strip().lower(), (value.strip(), number))
     if not sections or sections[0].kind not in ("net", "network"):
         raise ConvertError(f"{path} does not begin with a [net] section; give a Darknet .cfg file")
     return sections

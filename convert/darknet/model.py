@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,32 @@ import keras
 import numpy as np
 
 from convert.darknet import weights as weight_files
+from convert.darknet.convolution import convolutional
 from convert.darknet.grammar import Section, parse
-from convert.darknet.layers import BUILDERS, Network
+from convert.darknet.heads import decoding, detection
+from convert.darknet.joins import dropout, route, sam, scale_channels, shortcut
+from convert.darknet.network import Network
+from convert.darknet.spatial import avgpool, maxpool, reorg, upsample
 from convert.errors import ConvertError
-from edge.manifest import DarknetDecode, DarknetHead, ImageInput
+from edge.manifest import DarknetDecode, ImageInput
+
+BUILDERS: dict[str, Callable[[Network, Section, str], Any]] = {
+    "convolutional": convolutional,
+    "conv": convolutional,
+    "maxpool": maxpool,
+    "max": maxpool,
+    "avgpool": avgpool,
+    "avg": avgpool,
+    "route": route,
+    "shortcut": shortcut,
+    "scale_channels": scale_channels,
+    "sam": sam,
+    "upsample": upsample,
+    "reorg": reorg,
+    "dropout": dropout,
+    "yolo": detection,
+    "region": detection,
+}
 
 
 @dataclass(frozen=True)
@@ -39,16 +62,11 @@ def load(cfg: Path, weights: Path, names: Path, keep: tuple[str, ...] = ()) -> D
         ConvertError: a file is missing or wrong, or they do not belong together; one sentence.
     """
     sections = parse(cfg)
-    model, heads, network = build(sections)
-    classes = _classes(heads)
-    labels = _labels(names, classes, heads[0][0])
+    model, network = build(sections)
+    decode = decoding(network)
+    labels = _labels(names, decode.classes)
     for fill, values in zip(network.fills, weight_files.read(weights, network.shapes), strict=True):
         fill(values)
-    decode = DarknetDecode(
-        heads=tuple(_head(section, index) for index, (section, _) in enumerate(heads)),
-        classes=classes,
-        nms_iou=0.45,
-    )
     if keep:
         model, decode, labels = _only(model, decode, labels, keep)
     provenance = {"source": "darknet"} | {
@@ -63,7 +81,7 @@ def load(cfg: Path, weights: Path, names: Path, keep: tuple[str, ...] = ()) -> D
     return DarknetModel(model, decode, ImageInput(resize="letterbox" if boxed else "stretch"), labels, provenance)
 
 
-def build(sections: list[Section]) -> tuple[keras.Model, list[tuple[Section, Any]], Network]:
+def build(sections: list[Section]) -> tuple[keras.Model, Network]:
     """The Keras model of a cfg, its weights not yet filled in."""
     first = sections[0]
     size = {key: first.integer(key, 0, least=1) for key in ("width", "height")}
@@ -80,51 +98,13 @@ def build(sections: list[Section]) -> tuple[keras.Model, list[tuple[Section, Any
             raise section.error(f"is unknown here; known are {', '.join(f'[{kind}]' for kind in BUILDERS)}")
         network.tensors.append(builder(network, section, f"layer{index}_{section.kind}"))
     if not network.heads:
-        raise ConvertError(f"{first.path} has no [yolo] section, so it is no detector that can be read here")
-    return keras.Model(network.input, [tensor for _, tensor in network.heads]), network.heads, network
+        raise ConvertError(f"{first.path} has no [yolo] or [region] section; give the cfg of a detector")
+    return keras.Model(network.input, [tensor for _, tensor in network.heads]), network
 
 
-def _classes(heads: list[tuple[Section, Any]]) -> int:
-    counts = set()
-    for section, tensor in heads:
-        classes = section.integer("classes", 20, least=1)
-        mask = _mask(section)
-        filters = int(tensor.shape[-1])
-        if filters != len(mask) * (5 + classes):
-            raise section.error(
-                f"has {len(mask)} anchors and {classes} classes and needs {len(mask) * (5 + classes)} filters before "
-                f"it, there are {filters}"
-            )
-        counts.add(classes)
-    if len(counts) > 1:
-        raise heads[0][0].error(f"and the other heads differ in classes ({sorted(counts)})", "classes")
-    return counts.pop()
-
-
-def _mask(section: Section) -> list[int]:
-    count = section.integer("num", 1, least=1)
-    mask = [int(value) for value in section.numbers("mask", tuple(float(index) for index in range(count)))]
-    anchors = section.numbers("anchors", ())
-    if len(anchors) % 2 or any(not 0 <= index < len(anchors) // 2 for index in mask) or min(anchors, default=0) <= 0:
-        raise section.error(
-            f"has mask={section.text('mask', 'all')}, which does not fit its {len(anchors) / 2:g} anchors", "mask"
-        )
-    return mask
-
-
-def _head(section: Section, output: int) -> DarknetHead:
-    numbers = section.numbers("anchors", ())
-    return DarknetHead(
-        output=output,
-        anchors=tuple((numbers[2 * index], numbers[2 * index + 1]) for index in _mask(section)),
-        scale_x_y=section.number("scale_x_y", 1.0),
-        new_coords=bool(section.integer("new_coords", 0)),
-    )
-
-
-def _labels(path: Path, classes: int, section: Section) -> tuple[str, ...]:
+def _labels(path: Path, classes: int) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConvertError(f"names {path} cannot be read ({reason}); give a file with one label a line") from None
@@ -147,6 +127,10 @@ def _only(
     outputs = []
     for head, tensor in zip(decode.heads, model.outputs, strict=True):
         layer = tensor._keras_history.operation
+        after: list[keras.layers.Layer] = []
+        while isinstance(layer, (keras.layers.Activation, keras.layers.LeakyReLU, keras.layers.ReLU)):
+            after.insert(0, layer)  # new_coords heads end with a logistic
+            layer = layer.input._keras_history.operation
         if not isinstance(layer, keras.layers.Conv2D):
             raise ConvertError("the heads of this detector are not plain convolutions, so classes cannot be left out")
         fields = 5 + decode.classes
@@ -157,7 +141,10 @@ def _only(
         ]
         config = layer.get_config() | {"filters": len(rows), "name": f"{layer.name}_kept"}
         narrow = keras.layers.Conv2D.from_config(config)
-        outputs.append(narrow(layer.input))
+        x = narrow(layer.input)
         kernel, bias = layer.get_weights()
         narrow.set_weights([np.asarray(kernel)[..., rows], np.asarray(bias)[rows]])
+        for activation in after:
+            x = type(activation).from_config(activation.get_config())(x)
+        outputs.append(x)
     return keras.Model(model.input, outputs), decode.model_copy(update={"classes": len(keep)}), keep

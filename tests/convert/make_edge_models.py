@@ -29,7 +29,9 @@ def expected(weights: list[dict[str, np.ndarray]], image: np.ndarray) -> list[li
     """label index, score, x, y, w, h of every cell over the score, before suppression; straight from the formulas."""
     anchors = np.array([[4, 6], [8, 9], [6, 12], [14, 20], [30, 22], [40, 40]], float)
     found = []
-    for head, mask in zip(small.reference(image, weights), ([3, 4, 5], [0, 1, 2]), strict=True):
+    for head, mask in zip(
+        small.heads(small.LAYERS, small.reference(image, weights)), ([3, 4, 5], [0, 1, 2]), strict=True
+    ):
         rows, columns, _ = head.shape
         for row in range(rows):
             for column in range(columns):

@@ -46,6 +46,33 @@ def photos(tmp_path: Path) -> Path:
     return folder.parent
 
 
+def test_a_region_head_from_files_to_boxes(tmp_path: Path) -> None:
+    """The whole grammar through TFLite, and a [region] head decoded as region_layer.c says."""
+    cfg, weights, names = small.write(tmp_path, layers=small.GRAMMAR)
+    out = tmp_path / "region.tflite"
+    argv = ["--cfg", str(cfg), "--weights", str(weights), "--names", str(names), "-o", str(out)]
+    assert main(["convert", "darknet", *argv]) == 0
+    image = noise(1, (small.HEIGHT, small.WIDTH), seed=4)[0]
+    outputs = small.reference(image / 255.0, small.draw_weights(layers=small.GRAMMAR), small.GRAMMAR)
+    (head,) = small.heads(small.GRAMMAR, outputs)
+    rows, columns, _ = head.shape
+    wanted = {}
+    for row, column, anchor in np.ndindex(rows, columns, 2):
+        x, y, w, h, objectness, *classes = head[row, column, 8 * anchor : 8 * anchor + 8]
+        wide, high = np.exp(w) * (0.5, 2)[anchor] / columns, np.exp(h) * (0.75, 1.5)[anchor] / rows
+        left = (column + 1 / (1 + np.exp(-x))) / columns - wide / 2
+        top = (row + 1 / (1 + np.exp(-y))) / rows - high / 2
+        for index, score in enumerate(np.exp(classes) / np.exp(classes).sum() / (1 + np.exp(-objectness))):
+            wanted[index, score] = np.array([left, top, wide, high]) * np.tile([small.WIDTH, small.HEIGHT], 2)
+    boxes, scores, found = Detector(out, score=0.1).boxes(image)
+    assert len(scores) > 3
+    assert scores.max() == pytest.approx(max(score for _, score in wanted), rel=1e-4)
+    for box, score, index in zip(boxes, scores, found, strict=True):
+        near = min(wanted, key=lambda key: (key[0] != index, abs(key[1] - score)))
+        assert near == (index, pytest.approx(score, rel=1e-4))
+        np.testing.assert_allclose(box, wanted[near], rtol=1e-3, atol=1e-3)
+
+
 def test_float_and_int8_from_files_to_boxes(argv: list[str], photos: Path, tmp_path: Path) -> None:
     image = noise(1, (96, 128), seed=9)[0]
     assert main(argv) == 0
