@@ -9,9 +9,6 @@ YOLOv2-tiny and YOLOv3(-tiny): Redmon and Farhadi (arXiv:1612.08242, 1804.02767)
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-
-from tests.convert.small_darknet import draw_weights, weight_bytes
 
 Layers = list[tuple[str, dict]]
 CLASSES = 80
@@ -50,7 +47,9 @@ class _Net:
         count, num = len(mask.split(",")), len(anchors.split(",")) // 2
         filters = count * (5 + CLASSES)
         self.add("convolutional", dict(filters=filters, size=1, stride=1, pad=1, activation=activation))
-        self.add("yolo", dict(mask=mask, anchors=anchors, classes=CLASSES, num=num, jitter=0.3, ignore_thresh=0.7) | more)
+        self.add(
+            "yolo", dict(mask=mask, anchors=anchors, classes=CLASSES, num=num, jitter=0.3, ignore_thresh=0.7) | more
+        )
 
 
 def yolov2_tiny(divide: int = 1) -> Layers:
