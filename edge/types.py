@@ -14,7 +14,8 @@ class Detection:
 
     `box` is x, y, width, height in pixels of the original image, from its top left corner. `bearing`
     (rad, left positive, in the robot's frame) and `height` (apparent angular height, rad) are there where
-    the camera's geometry is known.
+    the camera's geometry is known. `track` is the thing's identity over several frames, a number from 1, where
+    somebody keeps track (`edge.perception.tracker`).
     """
 
     label: str
@@ -22,6 +23,7 @@ class Detection:
     box: tuple[float, float, float, float]
     bearing: float | None = None
     height: float | None = None
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

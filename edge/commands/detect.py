@@ -15,6 +15,7 @@ from edge.commands.arguments import Parser, number, whole
 
 if TYPE_CHECKING:
     from edge.perception.detector import Detector
+    from edge.perception.identities import Identities
     from edge.perception.sources import Shot, Source
     from edge.types import Detection
 
@@ -23,12 +24,17 @@ examples:
   edgebot detect photo.jpg                              persons, with the model that comes with edgebot
   edgebot detect photo.jpg --model yolo.tflite --score 0.5 --save found.jpg
   edgebot detect street.mp4 --model yolo.tflite --save found.mp4
+  edgebot detect street.mp4 --model yolo.tflite --track --save found.gif
+                                                        an identity for each thing, in an animation
   edgebot detect photos/ --model yolo.tflite --json > found.jsonl
   edgebot detect usb:0                                  until Ctrl-C
   edgebot detect sim --seed 7 --save sim.mp4            what a simulated robot sees
 
 json: one line per frame, {"source": ..., "frame": n, "detections": [{"label": ..., "score": ..., "box":
-[x, y, w, h]}]}, the box in pixels of the original picture from its top left corner."""
+[x, y, w, h]}]}, the box in pixels of the original picture from its top left corner. With --track each detection
+has a "track" too, the number of its identity, or null where it was not seen before. Ctrl-C ends with what was found
+so far, and completes the file of --save. Exit code: 0; 2 for a mistake in the arguments or files; 130 where Ctrl-C
+cut a video or folder short."""
 
 
 def main(argv: list[str]) -> int:
@@ -37,6 +43,7 @@ def main(argv: list[str]) -> int:
     from edge.commands.save import open_saver
     from edge.perception.detector import SHIPPED, Detector
     from edge.perception.geometry import CameraGeometry
+    from edge.perception.identities import WEAK, Identities
     from edge.perception.sources import note_skipped, open_source
     from robot.config import load
 
@@ -44,17 +51,21 @@ def main(argv: list[str]) -> int:
     model = SHIPPED if args.model in (None, "person") and not Path(args.model or "").is_file() else args.model
     own = args.source in ("sim", "pi") or args.source.startswith("usb:")
     geometry = CameraGeometry(config.camera) if own and config.camera else None
-    detector = Detector(model, args.score, args.threads, geometry)
+    detector = Detector(model, min(args.score, WEAK) if args.track else args.score, args.threads, geometry)
     source = open_source(args.source, config, args.seed, args.frames)
     path = args.save
     if path is None and source.kind == "photo" and not args.json:
         path = Path(f"{Path(args.source).stem}-detected.jpg")
     saver = open_saver(path, source.kind, source.fps, args.source) if path is not None else None
-    told = _Told(args.json, source, geometry)
+    identities = Identities(source, args.score) if args.track else None
+    told = _Told(args.json, source, identities)
+    code = 0
     try:
         with _bar(source) as advance:
             for shot in source.shots:
                 found = detector.detect(shot.image)
+                if identities is not None:
+                    found = identities.update(shot, found)
                 if saver is not None:
                     from edge.perception.draw import draw
 
@@ -62,8 +73,7 @@ def main(argv: list[str]) -> int:
                 told.add(shot, found)
                 advance()
     except KeyboardInterrupt:
-        if source.kind != "live":  # a camera is ended this way, anything else is cut short
-            raise
+        code = 0 if source.kind == "live" else 130  # a camera is ended this way, anything else is cut short
     except BrokenPipeError:  # the reader of our stdout (head, grep -q) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
@@ -74,7 +84,9 @@ def main(argv: list[str]) -> int:
     told.end(detector)
     if saver is not None and saver.written:
         print(f"wrote {saver.path}", file=sys.stderr)
-    return 0
+    if code:
+        print("interrupted", file=sys.stderr)
+    return code
 
 
 def _parser() -> Parser:
@@ -84,7 +96,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--score", type=number(0.001, 0.999), default=0.25, metavar="S", help="least score, 0.001 to 0.999 (0.25)"
     )
-    parser.add_argument("--save", type=Path, metavar="PATH", help="annotated picture, folder of pictures, or video")
+    parser.add_argument("--save", type=Path, metavar="PATH", help="picture, folder, video or animation, with boxes")
+    parser.add_argument("--track", action="store_true", help="tell who is who from frame to frame of a video or camera")
     parser.add_argument("--json", action="store_true", help="one line of JSON per frame on stdout")
     parser.add_argument("--frames", type=whole(1, 10**9), metavar="N", help="end after N frames")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml, for the camera of usb:0, pi and sim")
@@ -96,10 +109,10 @@ def _parser() -> Parser:
 class _Told:
     """What the user is told: JSON line by line, or a table at the end."""
 
-    def __init__(self, as_json: bool, source: Source, geometry: Any) -> None:
+    def __init__(self, as_json: bool, source: Source, identities: Identities | None) -> None:
         self._json = as_json
         self._film = source.kind in ("video", "live", "sim")
-        self._geometry = geometry
+        self._identities = identities
         self._rows: list[tuple[str, ...]] = []
         self._frames = 0
         self._seen: Counter[str] = Counter()
@@ -115,6 +128,7 @@ class _Told:
                     "score": round(one.score, 4),
                     "box": [round(value, 2) for value in one.box],
                 }
+                | ({} if self._identities is None else {"track": one.track})
                 for one in found
             ]
             print(json.dumps({"source": shot.source, "frame": shot.frame, "detections": items}), flush=True)
@@ -151,6 +165,8 @@ class _Told:
         # A pipe has no width: never fold the table there.
         console = Console(width=None if sys.stdout.isatty() else 160)
         console.print(table if rows else f"{detector.manifest.name}: nothing found on {self._frames} frames")
+        if self._identities is not None:
+            console.print(self._identities.sentence())
 
 
 @contextlib.contextmanager

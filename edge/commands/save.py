@@ -1,4 +1,4 @@
-"""Where annotated pictures go: a file for a photo, a folder for several, a video for a film."""
+"""Where annotated pictures go: a file for a photo, a folder for several, a video or an animation for a film."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge.errors import UsageError
 from robot.files import write_atomically
 
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+ANIMATIONS = (".gif", ".webp", ".png", ".apng")
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 Image = NDArray[np.uint8]
 
@@ -51,6 +52,59 @@ class Pictures:
         """Nothing is open."""
 
 
+class Animation:
+    """A picture that moves (GIF, WebP or animated PNG), for a page or a talk; complete when it is closed.
+
+    The frames are kept in memory until then, shrunk to `WIDE` pixels, and every so many are left out that the rest
+    are at most `MOST`: an animation is looked at, not measured.
+    """
+
+    WIDE, MOST = 640, 300
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if not hasattr(cv2, "imwriteanimation"):
+            raise UsageError(f"--save {path} needs OpenCV 4.11 or newer; give a video such as found.mp4")
+        self.path, self._fps = path, fps
+        self._frames: list[Image] = []
+        self._every, self._count = 1, 0
+        self.written = 0
+
+    def write(self, image: Image, source: str, frame: int) -> None:
+        """Add one picture (RGB)."""
+        self._count += 1
+        if (self._count - 1) % self._every:
+            return
+        height, width = image.shape[:2]
+        if self._frames:
+            size = (self._frames[0].shape[1], self._frames[0].shape[0])
+        else:
+            size = (min(width, self.WIDE), max(1, round(height * min(1.0, self.WIDE / width))))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        self._frames.append(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2BGR), np.uint8))
+        if len(self._frames) > self.MOST:
+            self._frames, self._every = self._frames[::2], 2 * self._every
+
+    def close(self) -> None:
+        """Write the file, beside its place and then there. Idempotent."""
+        frames, self._frames = self._frames, []
+        if not frames:
+            return
+        animation = cv2.Animation()
+        animation.frames = frames
+        animation.durations = [max(20, round(1000 * self._every / self._fps))] * len(frames)
+        ending = ".png" if self.path.suffix.lower() == ".apng" else self.path.suffix
+        beside = self.path.with_name(f".{self.path.stem}.part{ending}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not cv2.imwriteanimation(str(beside), animation):
+                raise OSError(0, "OpenCV cannot encode it")
+            beside.replace(self.path)
+        except (OSError, cv2.error) as error:
+            why = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+            raise UsageError(f"{self.path} cannot be written as an animation ({why}); give another --save") from None
+        self.written = len(frames)
+
+
 class Film:
     """A video file; its size is that of the first picture."""
 
@@ -84,15 +138,18 @@ class Film:
             self._writer = None
 
 
-def open_saver(path: Path, kind: str, fps: float, source: str) -> Pictures | Film:
+def open_saver(path: Path, kind: str, fps: float, source: str) -> Pictures | Film | Animation:
     """What `--save PATH` means for a source of this kind. Raises `UsageError` where it means nothing."""
     if kind == "photo":
         return Pictures(path, many=False)
-    if kind != "folder" and path.suffix.lower() in CODECS:
+    ending = path.suffix.lower()
+    if kind != "folder" and ending in (*CODECS, *ANIMATIONS) and not path.is_dir():
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise UsageError(f"--save {path} would overwrite {source}; give another place")
-        return Film(path, fps)
+        return Film(path, fps) if ending in CODECS else Animation(path, fps)
     if path.suffix and not path.is_dir():
-        expected = "a folder" if kind == "folder" else f"a video ({', '.join(CODECS)}) or a folder"
-        raise UsageError(f"--save {path} does not fit several pictures; give {expected}")
+        films = f"a video ({', '.join(CODECS)}), an animation ({', '.join(ANIMATIONS)}) or a folder"
+        raise UsageError(
+            f"--save {path} does not fit several pictures; give {'a folder' if kind == 'folder' else films}"
+        )
     return Pictures(path, many=True)

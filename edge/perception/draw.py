@@ -30,7 +30,8 @@ def draw(image: NDArray[np.uint8], detections: Iterable[Detection], labels: Sequ
     Args:
         image: uint8 height x width x 3.
         detections: with boxes in its pixels.
-        labels: the detector's; a label's place among them chooses its colour, its name where it has none.
+        labels: the detector's; a label's place among them chooses its colour, its name where it has none. A thing with
+            an identity has that one's colour, and its number beside the label.
     """
     picture = np.array(image, np.uint8, order="C")
     rows, columns = picture.shape[:2]
@@ -38,12 +39,14 @@ def draw(image: NDArray[np.uint8], detections: Iterable[Detection], labels: Sequ
     line = max(1, round(2 * size))
     for found in reversed(list(detections)):
         known = found.label in labels
-        colour = colour_of(labels.index(found.label) if known else zlib.crc32(found.label.encode()) % 997)
+        number = labels.index(found.label) if known else zlib.crc32(found.label.encode()) % 997
+        colour = colour_of(number if found.track is None else found.track)
         x, y, width, height = found.box
         left, top = (int(np.clip(value, -32000, 32000)) for value in (x, y))
         right, bottom = (int(np.clip(value, -32000, 32000)) for value in (x + width, y + height))
         cv2.rectangle(picture, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
-        text = f"{found.label} {found.score:.2f}"
+        identity = "" if found.track is None else f" {found.track}"
+        text = f"{found.label}{identity} {found.score:.2f}"
         (wide, high), below = cv2.getTextSize(text, FONT, size, line)
         # Above the box where there is room, else inside it, and never beyond the picture's edge.
         base = top - below if top - high - 2 * below >= 0 else max(top, 0) + high + below

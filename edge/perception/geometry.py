@@ -6,6 +6,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot.config import Camera
 from robot.pinhole import Pinhole
@@ -47,6 +48,20 @@ class CameraGeometry:
             return None
         distance = float(view.floor_distance([x + width / 2, y + height]))
         return distance if math.isfinite(distance) else None
+
+    def turned(self, boxes: NDArray[np.floating], angle: float) -> NDArray[np.floating]:
+        """Where boxes (N, 4) lie in the picture after the robot has turned by `angle` (rad, left positive) on the spot.
+
+        Their middles are turned, their sizes stay: good for the small turns between two frames.
+        """
+        view = self._view(None, None)
+        middle = boxes[:, :2] + boxes[:, 2:] / 2
+        x, y, z = view.ray(middle).T
+        cos, sin = math.cos(angle), math.sin(angle)
+        ray = np.stack((x * cos + y * sin, y * cos - x * sin, z), axis=1)
+        pixels, depth = view.project(ray + [view.x, 0.0, view.z])
+        shift = np.where((depth > 0.05)[:, None], pixels - middle, 0.0)
+        return np.concatenate((boxes[:, :2] + shift, boxes[:, 2:]), axis=1)
 
     def _view(self, columns: int | None, rows: int | None) -> Pinhole:
         return self._pinhole(columns or self.camera.width_px, rows or self.camera.height_px)

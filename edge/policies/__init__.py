@@ -31,6 +31,14 @@ def _person(config: RobotConfig) -> Policy:
     return PersonPolicy(config)
 
 
+def _follow(config: RobotConfig, target: str = "nearest") -> Policy:
+    from edge.policies.follow import FollowPolicy
+
+    if config.camera is None:
+        raise UsageError("the policy 'follow' needs a camera, and this robot has none; add a [camera] to robot.toml")
+    return FollowPolicy(config, target)
+
+
 def _random(config: RobotConfig) -> Policy:
     from edge.policies.baselines import RandomPolicy
 
@@ -47,6 +55,7 @@ REGISTRY: dict[str, Callable[[RobotConfig], Policy]] = {
     "light": _light,
     "range": _range,
     "person": _person,
+    "follow": _follow,
     "random": _random,
     "straight": _straight,
 }

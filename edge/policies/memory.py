@@ -135,6 +135,11 @@ class EchoMemory:
         self.points[1, at] = pose[1] + radius * math.sin(pose[2] + bearing)
         self._stamps[at] = stamp
 
+    def forget(self, place: tuple[float, float], radius: float) -> None:
+        """Forget what was heard within `radius` (m) of a place: whoever was there has moved."""
+        dx, dy = self.points[0] - place[0], self.points[1] - place[1]
+        self._stamps[dx * dx + dy * dy < radius * radius] = -np.inf
+
     def free(
         self, pose: tuple[float, float, float], directions: Array, radii: Sequence[float], now: float
     ) -> list[Array]:

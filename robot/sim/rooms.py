@@ -65,7 +65,7 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
     Args:
         task: "light" (a lamp), "range" (objects clear of walls and of each other), "person" (a standing person and
             distractors), "demo" (a lamp, objects and a person), "follow" (three persons who walk, of whom the first,
-            ahead of the robot at the start, goes round and round and is to be followed).
+            nearest and ahead of the robot at the start, goes round and round and is to be followed).
         level: "easy" (half-sizes of at most 0.22 m, wide passages) or "hard" (up to 0.5 m; in half of the rooms the
             lamp cannot be seen from the start).
         seed: 0 or more; from `EVALUATION_SEEDS` on for evaluation.
@@ -165,7 +165,10 @@ def _attempt(task: str, level: str, seed: int, walkers: int, rng: Rng) -> Room |
         ahead = persons[0].waypoints[0] - starts[0]
         yaw, walkers = float(np.arctan2(ahead[1], ahead[0])) + 0.1 * yaw, walkers + _OTHERS
     start = np.array([*starts[0], yaw])
-    persons += tuple(_walking(size, shapes, start[:2], rng) for _ in range(walkers))
+    others = tuple(_walking(size, shapes, start[:2], rng) for _ in range(walkers))
+    if task == "follow" and min(np.hypot(*(other.waypoints[0] - start[:2])) for other in others) < 3.2:
+        return None  # the one to follow is the nearest at the start
+    persons += others
     room = Room(
         seed, level, size, corners, kinds, heights, lamp, start, persons, decor=int(rng.integers(2**31)), task=task
     )

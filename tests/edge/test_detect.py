@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from edge.cli import main
+from edge.perception.identities import Identities
+from edge.perception.sources import Shot, Source
+from edge.types import Detection
 from tests.edge.pictures import picture
 
 MODELS = Path(__file__).parent / "models"
@@ -148,3 +152,71 @@ def test_a_folder_of_broken_images_only(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert main(["detect", str(tmp_path), "--model", MODEL]) == 2
     assert "none of the 1 images" in capsys.readouterr().err
+
+
+class Mover:
+    """A detector that sees one thing walk to the right and another stand, with a gap of two frames."""
+
+    def __init__(self, *_: object) -> None:
+        self.labels, self.frame = ("person",), -1
+        self.manifest = SimpleNamespace(name="mover")
+
+    def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
+        self.frame += 1
+        still = () if self.frame in (3, 4) else (Detection("person", 0.8, (80.0, 20.0, 20.0, 50.0)),)
+        return (Detection("person", 0.9, (5.0 + 4 * self.frame, 30.0, 20.0, 50.0)), *still)
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".apng"])
+def test_identities_in_an_animation(
+    ending: str, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.perception.detector.Detector", Mover)
+    out = tmp_path / f"found{ending}"
+    assert main(["detect", str(video), "--track", "--json", "--save", str(out)]) == 0
+    found = lines(capsys.readouterr().out)
+    assert [[one["track"] for one in line["detections"]] for line in found] == [[1, 2]] * 3 + [[1]] * 2 + [[1, 2]] * 2
+    if hasattr(cv2, "imreadanimation"):
+        ok, film = cv2.imreadanimation(str(out))
+        assert ok and len(film.frames) == 7 and film.frames[0].shape[:2] == (96, 128)
+        assert abs(int(film.frames[0].astype(int).mean()) - int(film.frames[6].astype(int).mean())) < 60
+    assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+    assert main(["detect", str(video), "--track"]) == 0
+    assert "2 identities, seen for 0.6 s on average; 0 broke off" in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_with_a_summary_and_a_whole_file(
+    video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Mover):
+        def detect(self, image: np.ndarray) -> tuple[Detection, ...]:
+            if self.frame == 3:
+                raise KeyboardInterrupt
+            return super().detect(image)
+
+    monkeypatch.setattr("edge.perception.detector.Detector", Interrupted)
+    out = tmp_path / "found.avi"
+    assert main(["detect", str(video), "--save", str(out)]) == 130
+    told = capsys.readouterr()
+    assert "mover, 4 frames" in told.out and "wrote" in told.err and "interrupted" in told.err
+    assert int(cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT)) == 4
+
+
+def shot(frame: int) -> Shot:
+    return Shot("film", frame, np.zeros((400, 400, 3), np.uint8))
+
+
+def test_a_break_is_an_identity_that_ends_where_nobody_can_leave() -> None:
+    def story(second: float, pause: int, begin: float = 100.0) -> Identities:
+        told = Identities(Source("video", iter(()), fps=10.0), 0.4)
+        for frame in range(20):
+            told.update(shot(frame), (Detection("person", 0.9, (begin, 150.0, 40.0, 100.0)),))
+        for frame in range(20 + pause, 40 + pause):
+            told.update(shot(frame), (Detection("person", 0.9, (second, 150.0, 40.0, 100.0)),))
+        return told
+
+    assert (story(220.0, 5).count, story(220.0, 5).breaks()) == (2, 1)
+    assert story(320.0, 5).breaks() == 0  # too far away for the same one
+    assert story(220.0, 35).breaks() == 0  # too late
+    assert story(130.0, 5, begin=5.0).breaks() == 0  # the first left by the rim
+    assert story(100.0, 5).count == 1
