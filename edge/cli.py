@@ -33,6 +33,7 @@ VERBS = (
     Verb("replay", "edge.commands.replay:main", "", "a recorded run again, by the same or another policy or detector"),
     Verb("recording", "edge.commands.recording:main", "", "look into recordings, mend them, export them"),
     Verb("doctor", "edge.commands.doctor:main", "", "should this machine drive a robot, and what mends it"),
+    Verb("calibrate", "edge.commands.calibrate:main", "", "measure a camera's lens by a chessboard"),
     Verb("units", "edge.commands.units:main", "", "systemd units: start at boot, restart, watch"),
 )
 

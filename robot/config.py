@@ -5,6 +5,7 @@ Every number states its unit in its name. `load` turns any mistake into one `Con
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ Metres = Annotated[float, Field(gt=0, le=100)]
 Degrees = Annotated[float, Field(ge=-180, le=180)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Pin = Annotated[int, Field(ge=0, le=27)]
+Distortion = Annotated[float, Field(ge=-1000, le=1000)]
 
 
 def _pulls_down_at_boot(pin: int) -> int:
@@ -112,6 +114,23 @@ class Light(_Part):
         return self
 
 
+class Intrinsics(_Part):
+    """A camera's lens as measured by `edgebot calibrate camera`, in OpenCV's model (pinhole, radial, tangential)."""
+
+    width_px: Annotated[int, Field(ge=32, le=10000)]  # of the pictures that were measured
+    height_px: Annotated[int, Field(ge=32, le=10000)]  # of the pictures that were measured
+    fx_px: Annotated[float, Field(gt=1, le=1e5)]  # focal length across
+    fy_px: Annotated[float, Field(gt=1, le=1e5)]  # focal length downwards
+    cx_px: Annotated[float, Field(ge=0, le=1e4)]  # where the optical axis meets the picture, from its left edge
+    cy_px: Annotated[float, Field(ge=0, le=1e4)]  # the same from its upper edge
+    k1: Distortion = 0.0  # radial distortion, of the second power
+    k2: Distortion = 0.0  # of the fourth
+    k3: Distortion = 0.0  # of the sixth
+    p1: Distortion = 0.0  # tangential distortion
+    p2: Distortion = 0.0  # tangential distortion
+    error_px: Annotated[float, Field(ge=0, le=100)] = 0.0  # of reprojection, root mean square
+
+
 class Camera(_Part):
     """A camera: where it looks from, and what it delivers."""
 
@@ -126,6 +145,15 @@ class Camera(_Part):
     tilt_deg: Annotated[float, Field(ge=-60, le=60)] = 15.0  # up is positive
     latency_s: Annotated[float, Field(ge=0, le=2)] = 0.1  # from exposure to detections, for simulation
     stale_s: Annotated[float, Field(gt=0, le=5)] = 0.6  # older detections count as none
+    calibration: str | None = None  # file of `edgebot calibrate camera`, beside robot.toml: fills in the table below
+    intrinsics: Intrinsics | None = None  # the measured lens, instead of the field of view
+
+    def ideal(self) -> Camera:
+        """The same without distortion, as the simulated one is: of a measured lens only the field of view is kept."""
+        if self.intrinsics is None:
+            return self
+        fov = math.degrees(2 * math.atan(self.intrinsics.width_px / 2 / self.intrinsics.fx_px))
+        return self.model_copy(update={"intrinsics": None, "calibration": None, "horizontal_fov_deg": fov})
 
 
 class EmergencyStop(_Part):
@@ -204,21 +232,33 @@ def load(path: str | Path | None = None) -> RobotConfig:
     """Read and validate a `robot.toml`; None means the example robot.
 
     Raises:
-        ConfigError: the file is missing, not TOML, or does not describe a robot.
+        ConfigError: the file, or the camera's calibration that it names, is missing, not TOML, or does not describe a
+            robot.
     """
     path = EXAMPLE if path is None else Path(path)
+    data = _read(path, f"give the path of a robot.toml, such as a copy of {EXAMPLE}")
+    camera = data.get("camera")
+    if isinstance(camera, dict) and isinstance(camera.get("calibration"), str) and "intrinsics" not in camera:
+        beside = path.parent / camera["calibration"]
+        measured = _read(beside, "make it with `edgebot calibrate camera`, or leave camera.calibration out")
+        lens = measured.get("camera", {})
+        if not isinstance(lens, dict) or "intrinsics" not in lens:
+            raise ConfigError(f"{beside} has no [camera.intrinsics]; make it with `edgebot calibrate camera`")
+        camera["intrinsics"] = lens["intrinsics"]
+    return parse(data, str(path))
+
+
+def _read(path: Path, hint: str) -> dict[str, Any]:
+    """A TOML file. Raises `ConfigError` with the hint where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
         why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"{str(path)!r} cannot be read ({why}); give the path of a robot.toml, such as a copy of {EXAMPLE}"
-        ) from None
+        raise ConfigError(f"{str(path)!r} cannot be read ({why}); {hint}") from None
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: TOML's own error, or a number of too many digits
         raise ConfigError(f"{path} is not valid TOML ({error}); mend that line") from None
-    return parse(data, str(path))
 
 
 def parse(data: dict[str, Any], source: str = "robot.toml") -> RobotConfig:

@@ -50,7 +50,8 @@ def main(argv: list[str]) -> int:
     config = load(args.robot)
     model = SHIPPED if args.model in (None, "person") and not Path(args.model or "").is_file() else args.model
     own = args.source in ("sim", "pi") or args.source.startswith("usb:")
-    geometry = CameraGeometry(config.camera) if own and config.camera else None
+    lens = config.camera.ideal() if args.source == "sim" and config.camera else config.camera
+    geometry = CameraGeometry(lens) if own and lens else None
     detector = Detector(model, min(args.score, WEAK) if args.track else args.score, args.threads, geometry)
     source = open_source(args.source, config, args.seed, args.frames)
     path = args.save

@@ -30,6 +30,7 @@ EXAMPLES = """\
 examples:
   edgebot run --sim --policy light --seed 7               a simulated robot seeks the lamp in room 7
   edgebot run --sim --policy person --realtime            at the speed of life, perception in its own process
+  edgebot run --sim --policy follow --target largest      stays 1.2 m behind one of three persons who walk
   edgebot run --sim --policy runs/light/model.tflite --record run.mcap
   edgebot run --robot robot.toml --policy person --record recordings --keep-mb 2000
   edgebot run --sim --policy light --fault range:nan:3:6  the sonar says NaN from second 3 to 6
@@ -43,6 +44,7 @@ Ctrl-C or when its time is up. Open a recording with Foxglove. Exit code: 0 wher
 arguments or files, 130 after Ctrl-C, 143 after SIGTERM."""
 
 DEFAULT_S = 60.0
+SCORE = 0.4
 CODES = {"duration": 0, "goal": 0, "fault": 1, "interrupted": 130, "terminated": 143}
 
 
@@ -64,6 +66,8 @@ def main(argv: list[str]) -> int:
             "its own by itself"
         )
     config = load(args.robot)
+    if args.sim and config.camera is not None:  # whose lens is ideal
+        config = config.model_copy(update={"camera": config.camera.ideal()})
     policy = policy_of(args, config)
     linked = args.policy == "link"
     task = args.task or task_of(policy)
@@ -75,11 +79,11 @@ def main(argv: list[str]) -> int:
     settings = Settings(
         room=room, seed=args.seed, task="" if linked else task_of(policy, task), realtime=args.realtime or linked,
         rate_hz=args.rate, motord=args.motord,
-        camera=args.camera, detector=args.detector, score=args.score, record=recording.path,
+        camera=args.camera, detector=args.detector, score=score_of(args, policy), record=recording.path,
         overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
         faults=tuple(args.fault),
     )  # fmt: skip
-    duration_s = args.duration if args.duration is not None else DEFAULT_S if args.sim and not linked else None
+    duration_s = args.duration if args.duration is not None else limit_s(task) if args.sim and not linked else None
     # Python hands the interpreter from thread to thread each 5 ms, a quarter of the loop's period.
     sys.setswitchinterval(0.0005)
     try:
@@ -124,7 +128,9 @@ def policy_of(args: Namespace, config: RobotConfig) -> Policy:
             raise UsageError("--listen and --token are for --policy link, which drives as `edgebot drive --to` asks")
         from edge.policies import make
 
-        return make(args.policy, config)
+        if args.target is not None and args.policy != "follow":
+            raise UsageError("--target says whom --policy follow follows; leave it out for other policies")
+        return make(args.policy if args.target is None else f"{args.policy}:{args.target}", config)
     from edge.link.robot import LinkPolicy
     from edge.link.wire import LISTEN, read_token
 
@@ -159,13 +165,25 @@ def task_of(policy: Any, default: str = "light") -> str:
     return default
 
 
+def score_of(args: Namespace, policy: Policy) -> float:
+    """From which score on the policy gets detections: as asked, else as it likes (one that tracks likes weak ones)."""
+    return float(getattr(policy, "score", SCORE) if args.score is None else args.score)
+
+
+def limit_s(task: str) -> float:
+    """How long a simulated run may take where nobody says."""
+    from robot.sim.following import APPROACH_S, FOLLOW_S
+
+    return APPROACH_S + FOLLOW_S if task == "follow" else DEFAULT_S
+
+
 def _parser() -> Parser:
     parser = Parser("run", "Run a policy on a robot, or on a simulated one, with the guard between.", EXAMPLES)
     parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")
     parser.add_argument(
         "--policy", required=True, metavar="NAME|MODEL",
-        help="light, range, person, random, straight, a .tflite, or link: by hand from elsewhere",
+        help="light, range, person, follow, random, straight, a .tflite, or link: by hand from elsewhere",
     )  # fmt: skip
     parser.add_argument(
         "--listen", metavar="HOST:PORT",
@@ -180,7 +198,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
     parser.add_argument(
-        "--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default: 60 with --sim)"
+        "--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default with --sim: 60, follow 75)"
     )
     parser.add_argument("--realtime", action="store_true", help="simulate on the wall clock instead of at full speed")
     recording_arguments.add(parser)
@@ -194,7 +212,13 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument("--camera", action="store_true", help="look and record though the policy needs no camera")
     parser.add_argument("--detector", type=Path, metavar="MODEL", help="a detector's .tflite (default: the shipped)")
-    parser.add_argument("--score", type=number(0.01, 0.99), default=0.4, help="detections above it count (default 0.4)")
+    parser.add_argument(
+        "--target", metavar="WHO",
+        help="for --policy follow: nearest (default), largest, centre, or the number of an identity",
+    )  # fmt: skip
+    parser.add_argument(
+        "--score", type=number(0.01, 0.99), help="detections above it count (default 0.4; with follow 0.15, to track)"
+    )
     parser.add_argument("--rate", type=number(1, 50), default=50.0, metavar="HZ", help="of the loop (default 50)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON to stdout")
     return parser
@@ -328,6 +352,7 @@ def _goal(task: str, verdict: Verdict) -> str:
         "light": f"{verdict.measure:.2f} m from the lamp",
         "range": f"{verdict.measure:.2f} m before the object" if verdict.measure < 1e9 else "not facing the object",
         "person": f"{verdict.measure:.2f} m from the person",
+        "follow": f"{verdict.measure:.2f} m from the person at the end",
     }[task]
     touch = f", touched something at {verdict.contact_speed:.2f} m/s" if verdict.touched else ""
     return f"{'[green]reached[/]' if verdict.success else '[yellow]not reached[/]'}: {what}{touch}"

@@ -18,7 +18,8 @@ class Target:
         width: of the picture, px.
         distance: of a thing, m; None where its picture does not tell. Without it the nearest is who reaches lowest in
             the picture.
-        patience: after so many frames without the chosen one another is chosen. One chosen by number is waited for.
+        patience: after so many frames without the chosen one another is chosen; None waits for `reset`. One chosen by
+            number is waited for in any case.
 
     Raises:
         UsageError: there is no such choice.
@@ -32,7 +33,7 @@ class Target:
         choice: str = "nearest",
         width: float = 640.0,
         distance: Callable[[Detection], float | None] | None = None,
-        patience: int = 30,
+        patience: int | None = 30,
     ) -> None:
         number = int(choice) if choice.isdecimal() else 0
         if choice not in CHOICES and number < 1:
@@ -61,7 +62,8 @@ class Target:
                 self._missed = 0
                 return item
         self._missed += 1
-        if self._number is not None or (self.track is not None and self._missed <= self.patience) or not known:
+        waits = self.track is not None and (self.patience is None or self._missed <= self.patience)
+        if self._number is not None or waits or not known:
             return None
         best = min(known, key=self._rank)
         self.track, self._missed = best.track, 0

@@ -104,7 +104,8 @@ class Tracker:
         fresh = np.flatnonzero((owner < 0) & (scores >= rules.new) & high)
         tracks = [int(self._number[row]) if row >= 0 else 0 for row in owner]
         if begins:  # on the first frame everything is told at once
-            tracks = [self.count + 1 + list(fresh).index(i) if i in fresh else 0 for i in range(len(items))]
+            for number, index in enumerate(fresh.tolist(), self.count + 1):
+                tracks[index] = number
         self._end(found.stamp)
         self._begin(boxes[fresh], labels[fresh], np.array([tracks[i] for i in fresh], np.intp), found.stamp)
         return tuple(

@@ -65,7 +65,7 @@ def make(name: str | Path, config: RobotConfig) -> Policy:
     """A policy by its name, or a learned one from a model file.
 
     Args:
-        name: one of `REGISTRY`, or the path of a `.tflite` policy.
+        name: one of `REGISTRY`, "follow:WHO" (see `edge.perception.target`), or the path of a `.tflite` policy.
 
     Raises:
         UsageError: no policy has this name, and no file either.
@@ -74,6 +74,9 @@ def make(name: str | Path, config: RobotConfig) -> Policy:
     known = REGISTRY.get(str(name))
     if known is not None:
         return known(config)
+    plain, _, target = str(name).partition(":")
+    if plain == "follow" and target:
+        return _follow(config, target)
     path = Path(name)
     if path.suffix == ".tflite" or path.exists():
         from edge.policies.learned import LearnedPolicy

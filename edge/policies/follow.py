@@ -28,6 +28,7 @@ STILL = Twist(0.0, 0.0)
 BODY_M = 0.18  # half the breadth of a person
 BREADTH_M, BREADTH_SPREAD = 0.5, 0.6  # of a box: arms and steps widen it; errors repeat from frame to frame
 BEARING_SPREAD = 0.04  # rad
+LEARN = 8  # so many looks are taken for the person's without question
 FRAMES = 12  # kept until the detector has told what is on them
 
 
@@ -48,7 +49,7 @@ class FollowPolicy:
         target: who is chosen; see `edge.perception.target.Target`.
     """
 
-    name = "follow"
+    task = "follow"
     needs_camera = True
     score = 0.15  # the tracker wants weak detections too; only strong ones begin anything
 
@@ -58,21 +59,23 @@ class FollowPolicy:
     SPEED_MPS = 0.4
     LOST_S = 1.2  # unseen for so long, they are searched for
     FORGET_S = 12.0  # and after so long, another is chosen
-    UNLIKE = 0.5  # who differs more in colour is somebody else
+    ALIKE, UNLIKE = 0.45, 0.55  # of all looks at one person nineteen in twenty differ less than the second of these
+    LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
 
     def __init__(self, config: RobotConfig, target: str = "nearest") -> None:
         camera = config.camera
         if camera is None:
             raise ValueError("the follow policy needs a robot with a camera")
+        self.name = "follow" if target == "nearest" else f"follow:{target}"  # by which `make` makes it again
         self._config = config
         self._eye, self._geometry = Eye(camera), CameraGeometry(camera)
         self._eye_x, self._width = camera.x_m, camera.width_px
-        self._focal = camera.width_px / 2 / math.tan(math.radians(camera.horizontal_fov_deg) / 2)
+        self._focal = self._geometry.focal
         self._steering = Steering(config)
         self._steering.echoes = EchoMemory(config, keep_s=6.0)  # people move away
         self._tracker = Tracker(camera.fps, TrackerSettings())
-        self._target = Target(target, camera.width_px, lambda item: self._eye.sight(item).distance, patience=10**9)
+        self._target = Target(target, camera.width_px, lambda item: self._eye.sight(item).distance, patience=None)
         self._fresh = Fresh()
         self.reset()
 
@@ -88,7 +91,8 @@ class FollowPolicy:
         self._person: Walker | None = None
         self._look_of: Histogram | None = None  # the person's colours
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
-        self._misses = 0  # how many times on end the tracker's identity was not the person
+        self._learnt = 0  # from how many looks they are known
+        self._search_side = 1.0
 
     @property
     def note(self) -> str:
@@ -116,8 +120,13 @@ class FollowPolicy:
             self._person = None
             self._target.reset()
             return self._look(now)
-        self.phase = Phase.SEARCH if unseen > self.LOST_S else Phase.FOLLOW
-        return self._search(now, unseen) if self.phase is Phase.SEARCH else self._follow(now)
+        before, self.phase = self.phase, Phase.SEARCH if unseen > self.LOST_S else Phase.FOLLOW
+        if self.phase is Phase.FOLLOW:
+            return self._follow(now)
+        if before is not Phase.SEARCH:
+            _, bearing = self._person.seen_from((steering.here.x, steering.here.y, steering.here.yaw))
+            self._search_side = math.copysign(1.0, bearing)
+        return self._search(now, unseen)
 
     # -- seeing
 
@@ -138,7 +147,7 @@ class FollowPolicy:
                 sight = self._eye.sight(found)
                 distance, spread = (1.3, 0.3) if sight.distance is None else (sight.distance, sight.spread)
                 self._person = Walker(eye, distance, max(spread, 0.1), sight.bearing, now)
-                self._look_of = None
+                self._look_of, self._learnt = None, 0
         else:
             found = self._same(items, looks, eye, now)
         if found is not None and self._person is not None:
@@ -157,43 +166,43 @@ class FollowPolicy:
         """Remember the person's colours, unless somebody stands before or behind them."""
         if look is None or any(item is not found and _beside(item, found) for item in items):
             return
-        self._look_of = look if self._look_of is None else self._look_of + 0.1 * (look - self._look_of)
+        if self._look_of is None:
+            self._look_of = look
+        elif self._learnt < LEARN or unlike(look, self._look_of) < self.ALIKE:  # light and sides change slowly
+            self._look_of = self._look_of + (look - self._look_of) * max(1 / (self._learnt + 1), 0.02)
+        self._learnt += 1
 
     def _same(
         self, items: tuple[Detection, ...], looks: dict[int, Histogram], eye: Pose, now: float
     ) -> Detection | None:
-        """Who of these is the person: by identity, else by place; in either case by colours."""
+        """Who of these is the person: by identity, place and colours. Long after they were lost, by colours alone."""
         person, ago = self._person, now - self._stamp
         assert person is not None
         distance, bearing = person.seen_from(eye, ago)
         spread, unseen = person.spread(eye), self._stamp - person.seen_at
-        reach = 0.15 + 0.35 / max(distance, 0.4) + 0.2 * min(unseen, 4.0)
+        reach = 0.15 + 0.35 / max(distance, 0.4) + 0.25 * unseen
 
         def misfit(item: Detection) -> float:
-            """How far from where, and how unlike how, the person must be: over 1 is somebody else."""
-            sight = self._eye.sight(item)
-            worst = abs(math.remainder(sight.bearing - bearing, math.tau)) / reach
+            """How far from where, and how unlike how, the person must be; infinite for somebody else."""
+            sight, look, named = self._eye.sight(item), looks.get(item.track or 0), item.track == self._target.track
+            place = abs(math.remainder(sight.bearing - bearing, math.tau)) / reach
             if sight.distance is not None:
-                worst = max(worst, abs(sight.distance - distance) / (0.6 + 2.5 * (sight.spread + spread)))
-            look = looks.get(item.track or 0)
-            if look is not None and self._look_of is not None:
-                worst = max(worst, unlike(look, self._look_of) / self.UNLIKE)
-            return worst
+                place = max(
+                    place, abs(sight.distance - distance) / (0.6 + 2.5 * (sight.spread + spread) + 0.3 * unseen)
+                )
+            knows = look is not None and self._look_of is not None
+            colours = unlike(look, self._look_of) if look is not None and self._look_of is not None else self.ALIKE
+            if unseen > self.LONG_S:  # they may be anywhere
+                return colours if knows and colours < self.ALIKE else math.inf
+            if place > (1.3 if named else 1.0) or colours > self.UNLIKE:
+                return math.inf
+            return place + 2.0 * colours - (0.3 if named else 0.0)
 
         known = [item for item in items if item.track is not None]
-        by_name = next((item for item in known if item.track == self._target.track), None)
-        if by_name is not None and misfit(by_name) <= 1.2:
-            self._misses = 0
-            return by_name
-        best = min((item for item in known if item is not by_name), key=misfit, default=None)
-        if by_name is not None:  # one bad look is no proof
-            self._misses += 1
-            if self._misses <= 2:
-                return None
-        if best is None or best.track is None or misfit(best) > 1.0:
+        best = min(known, key=misfit, default=None)
+        if best is None or best.track is None or misfit(best) == math.inf:
             return None
         self._target.adopt(best.track)
-        self._misses = 0
         return best
 
     def _take(self, found: Detection, eye: Pose, now: float) -> None:
@@ -250,12 +259,12 @@ class FollowPolicy:
         person, here = self._person, self._steering.here
         assert person is not None
         distance, bearing = person.seen_from((here.x, here.y, here.yaw))
-        if unseen < self.LOST_S + 3.0:
+        if unseen < self.LONG_S:
             if distance > self.DISTANCE_M - 0.1:  # something may stand between: go there, round it
                 return self._steering.towards(bearing, now, 0.25, min(0.6, max(0.3, distance - 0.75)))
             if abs(bearing) > 0.3:
                 return Twist(0.0, max(-1.5, min(1.5, 2.0 * bearing)))
-        return Twist(0.0, math.copysign(self.LOOK_RADPS, bearing))
+        return Twist(0.0, self._search_side * self.LOOK_RADPS)
 
 
 def _beside(one: Detection, other: Detection) -> bool:

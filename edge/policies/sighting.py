@@ -47,7 +47,7 @@ class Eye:
         # A box is not exact: what seems cut may end just inside the frame, and is then this far away, m.
         edge = self._geometry.floor_distance((camera.width_px / 2, 0.0, 0.0, 0.965 * camera.height_px))
         self._nearest_floor = math.inf if edge is None else edge
-        self._focal = camera.width_px / 2 / math.tan(math.radians(camera.horizontal_fov_deg) / 2)
+        self._focal = self._geometry.focal
 
     def sight(self, found: Detection) -> Sight:
         """Where a detected person is."""
@@ -66,7 +66,8 @@ class Eye:
                 spread = (floor * floor / camera.height_m + camera.height_m) * pixels / self._focal
                 feet = floor + TOES_M, max(0.05, spread)
         if whole and top > self.HEAD * camera.height_px:
-            elevation = math.atan((camera.height_px / 2 - top) / self._focal) + math.radians(camera.tilt_deg)
+            _, row = self._geometry.ideal((left + width / 2, top))
+            elevation = math.atan((camera.height_px / 2 - float(row)) / self._focal) + math.radians(camera.tilt_deg)
             if elevation > 0.03:
                 distance = (HEIGHT_M - camera.height_m) / math.tan(elevation)
                 slant = pixels / self._focal / (math.sin(elevation) * math.cos(elevation))

@@ -71,7 +71,7 @@ def test_each_name_makes_a_policy_that_says_what_it_needs():
     for name in REGISTRY:
         policy = make(name, CONFIG)
         assert policy.name == name
-        assert policy.needs_camera == (name == "person")
+        assert policy.needs_camera == (name in ("person", "follow"))
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one():
