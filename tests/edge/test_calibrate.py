@@ -89,7 +89,7 @@ def test_the_lens_is_found_again(measured: Path, tmp_path: Path) -> None:
     assert (lens.fx_px, lens.fy_px) == pytest.approx((LENS.fx_px, LENS.fy_px), rel=0.005)
     assert (lens.cx_px, lens.cy_px) == pytest.approx((LENS.cx_px, LENS.cy_px), abs=2.0)
     # What counts is where a pixel looks, out to where the boards reached.
-    x, y = np.meshgrid(np.linspace(40, 600, 9), np.linspace(40, 440, 7))
+    x, y = np.meshgrid(np.linspace(90, 560, 9), np.linspace(70, 410, 7))
     pixels = np.stack((x, y), axis=-1).reshape(-1, 1, 2)
     matrix = np.array([[lens.fx_px, 0, lens.cx_px], [0, lens.fy_px, lens.cy_px], [0, 0, 1]])
     found = cv2.undistortPoints(pixels, matrix, np.array([lens.k1, lens.k2, lens.p1, lens.p2]))
