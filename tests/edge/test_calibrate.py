@@ -53,7 +53,7 @@ def picture(turn: tuple[float, float, float], at: tuple[float, float, float]) ->
 
 VIEWS = [
     ((0.5, 0.0, 0.0), (-0.02, 0.0, 0.5)), ((-0.5, 0.1, 0.1), (0.05, 0.03, 0.5)), ((0.0, 0.55, 0.0), (0.1, 0.05, 0.55)),
-    ((0.1, -0.55, 0.1), (-0.1, -0.05, 0.55)), ((0.35, 0.35, 0.3), (0.1, -0.06, 0.6)), ((0.0, 0.0, 0.2), (-0.05, 0.06, 0.4)),
+    ((0.1, -0.55, 0.1), (-0.1, -0.05, 0.55)), ((0.35, 0.35, 0.3), (0.1, -0.06, 0.6)), ((0, 0, 0.2), (-0.05, 0.06, 0.4)),
     ((-0.35, 0.4, -0.2), (-0.12, 0.08, 0.6)), ((0.4, -0.4, 0.0), (0.13, 0.09, 0.6)), ((0.2, 0.2, 1.2), (0.0, 0.0, 0.6)),
 ]  # fmt: skip
 
@@ -96,7 +96,7 @@ def test_the_lens_is_found_again(measured: Path, tmp_path: Path) -> None:
     true = cv2.undistortPoints(pixels, MATRIX, DISTORTION)
     assert np.abs(found - true).max() < 0.006  # 0.3 degrees
     assert (
-        np.abs(true * [LENS.fx_px, LENS.fy_px] + [LENS.cx_px, LENS.cy_px] - pixels).max() > 15
+        np.abs(true * [LENS.fx_px, LENS.fy_px] + [LENS.cx_px, LENS.cy_px] - pixels).max() > 10
     )  # the lens does distort
 
 
