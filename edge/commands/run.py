@@ -69,6 +69,10 @@ def main(argv: list[str]) -> int:
     if args.sim and config.camera is not None:  # whose lens is ideal
         config = config.model_copy(update={"camera": config.camera.ideal()})
     policy = policy_of(args, config)
+    if args.hold is not None:
+        from edge.policies.held import Held
+
+        policy = Held(policy, args.hold)
     linked = args.policy == "link"
     task = args.task or task_of(policy)
     room = None
@@ -195,6 +199,9 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument(
         "--motord", type=Path, metavar="SOCKET", help="with --sim --realtime: put a running edgebot-motord in between"
+    )
+    parser.add_argument(
+        "--hold", type=Path, metavar="FILE", help="while FILE is there: do everything, and keep the wheels at zero"
     )
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
     parser.add_argument(

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from edge.errors import UsageError
 from robot.config import RobotConfig
+from robot.motord.protocol import SOCKET
 
 UNITS = ("edgebot-motord.service", "edgebot.service")
 WATCHDOG = "edgebot-watchdog.conf"
@@ -31,6 +32,8 @@ class Place:
     policy: str = "light"  # a name, or the path of a .tflite
     record: bool = True  # into /var/lib/edgebot/recordings, the oldest go
     arguments: tuple[str, ...] = ()  # more for `edgebot run`
+    hold: str = ""  # a file; while it is there the runtime keeps the wheels at zero
+    sim: bool = False  # the simulated body, and motord on mock pins: a machine without a chassis
 
 
 def render(config: RobotConfig, place: Place) -> dict[str, str]:
@@ -47,6 +50,10 @@ def render(config: RobotConfig, place: Place) -> dict[str, str]:
         "user": _person(place.user),
         "policy": _word("--policy", place.policy),
         "record": " --record %S/edgebot/recordings --keep-mb 2000" if place.record else "",
+        "body": " --sim --realtime" if place.sim else "",
+        "port": f" --motord {SOCKET}" if place.sim else "",
+        "mock": " --pins mock" if place.sim else "",
+        "hold": f" --hold {_absolute('--hold', place.hold)}" if place.hold else "",
         "arguments": "".join(f" {_word('an argument of edgebot run', word)}" for word in place.arguments),
         "pins": ",".join(str(pin) for name, pin in config.pins().items() if name.startswith("drive.")),
         "name": re.sub(r"[^A-Za-z0-9 _.-]", "_", config.name),

@@ -1,0 +1,1 @@
+"""Deploy: from a laptop to robots over ssh. `deploy.sh` is its cover."""

@@ -1,0 +1,189 @@
+"""Releases on the robot: what is there already, a new one put together beside the running one, old ones removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.deploy.pi import programs
+from edge.deploy.pi.place import AgentError, Place, remove, sync, write_json, wrong_files
+
+Say = Callable[[str], None]
+ENVIRONMENT_GROWS = 4.0  # what wheels come to when they are installed and compiled, times their own size
+MARGIN_BYTES = 100_000_000
+
+
+def held(place: Place) -> dict[str, Path]:
+    """Every file of the releases here, by its hash."""
+    found: dict[str, Path] = {}
+    for name in place.all_releases():
+        for path, entry in place.index(name).get("files", {}).items():
+            file = place.release(name) / path
+            if file.is_file() and file.stat().st_size == entry["bytes"]:
+                found[entry["sha256"]] = file
+    return found
+
+
+def missing(place: Place, index: dict[str, Any]) -> list[str]:
+    """The files of an index that no release here has."""
+    have = held(place)
+    return [name for name, entry in index["files"].items() if entry["sha256"] not in have]
+
+
+def refuse_full(place: Place, index: dict[str, Any], needed: list[str]) -> None:
+    """Raises `AgentError` where the disk has no room for a release."""
+    files = index["files"]
+    grows = sum(entry["bytes"] for name, entry in files.items() if name.startswith("wheels/"))
+    if environment(place, index).joinpath("ready").exists():
+        grows = 0
+    # Twice: what comes lies in the deploying user's folder until it is adopted.
+    wanted = int(2 * sum(files[name]["bytes"] for name in needed) + ENVIRONMENT_GROWS * grows) + MARGIN_BYTES
+    folder = next(path for path in (place.opt, *place.opt.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise AgentError(
+            f"the disk has {free / 1e6:.0f} MB free and this release needs {wanted / 1e6:.0f} MB; "
+            "remove old recordings, or releases (`./deploy.sh HOST --keep 1 --prune`)"
+        )
+
+
+def adopt(place: Place, name: str, index: dict[str, Any], incoming: Path, builder: str, say: Say) -> None:
+    """Put a release together beside the running one: its files, then its environment.
+
+    Args:
+        incoming: where the deploying user put the files that were missing.
+        builder: whose rights pip gets; the result belongs to root.
+
+    Raises:
+        AgentError: a file is missing or has other bytes than the index says; the disk is full; a wheel is bad.
+    """
+    folder = place.release(name)
+    tidy(place)
+    have = held(place)
+    try:
+        for path, entry in index["files"].items():
+            target = folder / path
+            if folder.resolve() not in target.resolve().parents:
+                raise AgentError(f"the index names {path!r}, which lies outside the release")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if entry["sha256"] in have:
+                os.link(have[entry["sha256"]], target)
+            else:
+                try:
+                    shutil.copyfile(incoming / path, target)
+                except FileNotFoundError:
+                    raise AgentError(f"{path} did not arrive; deploy again") from None
+                os.chmod(target, 0o644)
+        write_json(folder / "index.json", index)
+        for path in wrong_files(folder, index):
+            raise AgentError(f"{path} is not what the index says; deploy again")
+        _environment(place, index, folder, builder, say)
+        _own(place, index, folder, say)
+        os.sync()
+        write_json(place.releases / f"{name}.json", {"ready": time.time()})
+    except OSError as error:
+        remove(folder)
+        raise AgentError(f"the release cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        remove(folder)
+        raise
+    remove(incoming)
+
+
+def environment(place: Place, index: dict[str, Any]) -> Path:
+    """Where the pinned wheels of a release are installed, for every release with the same ones."""
+    wheels = sorted(entry["sha256"] for name, entry in index["files"].items() if _pinned(name))
+    return place.envs / hashlib.sha256("\n".join(wheels).encode()).hexdigest()[:16]
+
+
+def _pinned(name: str) -> bool:
+    return name.startswith("wheels/") and not name.startswith("wheels/edgebot-")
+
+
+def _environment(place: Place, index: dict[str, Any], folder: Path, builder: str, say: Say) -> None:
+    """A venv with the system's packages and the release's pinned wheels, made by `builder`, then given to root."""
+    target = environment(place, index)
+    if (target / "ready").exists():
+        return
+    remove(target)
+    target.mkdir(parents=True)
+    wheels = [str(folder / name) for name in index["files"] if _pinned(name)]
+    say(f"environment: installing {len(wheels)} wheels")
+    try:
+        _give(target, builder)
+        programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", str(target), user=builder)
+        pip = (str(target / "bin/python"), "-I", "-m", "pip", "install", "-q", "--no-index", "--no-deps")
+        # What the system has in another version is not touched: the environment's own comes first on its path.
+        programs.run(*pip, "--no-cache-dir", "--ignore-installed", *wheels, user=builder)
+        _give(target, "root")
+        sync(target)
+        (target / "ready").write_text("\n".join(sorted(map(os.path.basename, wheels))) + "\n")
+    except BaseException:
+        remove(target)
+        raise
+
+
+def _own(place: Place, index: dict[str, Any], folder: Path, say: Say) -> None:
+    """The release's own environment: edgebot's wheel, over the pinned ones."""
+    base = environment(place, index)
+    own = [str(folder / name) for name in index["files"] if name.startswith("wheels/edgebot-")]
+    if not own:
+        raise AgentError("the release has no wheel of edgebot")
+    say("environment: installing edgebot")
+    venv = folder / "venv"
+    python = str(venv / "bin/python")
+    programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", "--without-pip", str(venv))
+    (site,) = venv.glob("lib/python3*/site-packages")
+    (shared,) = base.glob("lib/python3*/site-packages")
+    (site / "edgebot-pinned.pth").write_text(f"{shared}\n")
+    # edgebot's own wheel was built by who deploys; installing a wheel runs none of its code.
+    pip = (str(base / "bin/python"), "-I", "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps")
+    programs.run(*pip, "--no-cache-dir", "--ignore-installed", *own)
+    programs.run(python, "-I", "-c", "import edge.cli, edge.session, robot.motord.main")
+
+
+def _give(folder: Path, user: str) -> None:
+    if os.geteuid() != 0:
+        return
+    person = pwd.getpwnam(user)
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, person.pw_uid, person.pw_gid, follow_symlinks=False)
+
+
+def tidy(place: Place) -> None:
+    """Remove what a deploy left behind that did not come to its end."""
+    for path in place.releases.glob("*"):
+        if path.is_dir() and not path.with_name(f"{path.name}.json").exists():
+            remove(path)
+
+
+def keep(place: Place, count: int) -> list[str]:
+    """Leave the running release, the one to go back to, and the newest, `count` in all; returns what was removed."""
+    names, running = place.all_releases(), place.running()
+    good = [name for name in names if "confirmed" in place.noted(name)]
+    wanted = [name for name in (running, back(place)) if name is not None][: max(1, count)]
+    wanted += [name for name in reversed(good) if name not in wanted][: max(0, count - len(wanted))]
+    gone = [name for name in names if name not in wanted]
+    for name in gone:
+        # The note first: a folder without one is rubbish to the next deploy, a note without a folder is nothing.
+        remove(place.releases / f"{name}.json")
+        remove(place.release(name))
+    used = {environment(place, place.index(name)) for name in place.all_releases()}
+    for path in place.envs.glob("*"):
+        if path not in used:
+            remove(path)
+    return gone
+
+
+def back(place: Place) -> str | None:
+    """The release to go back to: the newest that ran before the running one, and was healthy."""
+    running = place.running()
+    noted = {name: place.noted(name) for name in place.all_releases() if name != running}
+    good = {name: note["confirmed"] for name, note in noted.items() if "confirmed" in note and not note.get("failed")}
+    return max(good, key=lambda name: good[name], default=None)

@@ -1,0 +1,179 @@
+"""Target B: an arm64 root that boots its own systemd under systemd-nspawn, with a network and an sshd of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.lab import roots
+
+_numbers = itertools.count(1)
+
+
+def sh(*command: str | Path, good: tuple[int, ...] = (0,)) -> str:
+    """Run a program of this machine."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode not in good:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+class Guest:
+    """One guest; `close` removes all that it made on this machine.
+
+    Args:
+        suite: bookworm or trixie.
+        name: of the guest, its network namespace and its folder.
+        root: an existing tree to boot instead of a fresh one.
+    """
+
+    def __init__(self, suite: str, name: str, folder: Path, key: Path) -> None:
+        roots.emulate()
+        number = next(_numbers) * 4 + os.getpid() % 50 * 4
+        self.name, self.suite = f"ebl{name}{os.getpid() % 1000}"[:12], suite
+        self.root = folder / name
+        self.outside, self.address = f"10.213.{number // 250}.{number % 250 + 1}", ""
+        self.address = f"10.213.{number // 250}.{number % 250 + 2}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._key = key
+        self.root.mkdir(parents=True)
+        sh("tar", "-xf", roots.built(suite), "-C", self.root, "--exclude=./dev/*")
+        self._furnish()
+        self._network()
+
+    def _furnish(self) -> None:
+        """What an SD card has after Raspberry Pi Imager wrote it: a user with sudo, a key, an sshd; and DNS."""
+        for line, name in (
+            ("pi:x:1000:1000::/home/pi:/bin/bash", "passwd"), ("pi:x:1000:", "group"),
+            ("pi:*:19000:0:99999:7:::", "shadow"),
+            ("nobodi:x:1001:1001::/home/nobodi:/bin/bash", "passwd"), ("nobodi:x:1001:", "group"),
+            ("nobodi:*:19000:0:99999:7:::", "shadow"),
+        ):  # fmt: skip
+            with (self.root / "etc" / name).open("a") as file:
+                file.write(line + "\n")
+        for user, number in (("pi", 1000), ("nobodi", 1001)):
+            ssh = self.root / "home" / user / ".ssh"
+            ssh.mkdir(parents=True)
+            (ssh / "authorized_keys").write_text(self._key.with_suffix(".pub").read_text())
+            for path in (ssh.parent, ssh, ssh / "authorized_keys"):
+                os.chown(path, number, number)
+                path.chmod(0o700 if path.is_dir() else 0o600)
+        sudo = self.root / "etc/sudoers.d/010_pi-nopasswd"
+        sudo.write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
+        sudo.chmod(0o440)
+        (self.root / "etc/resolv.conf").unlink(missing_ok=True)
+        shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
+        (self.root / "etc/hostname").write_text(self.name + "\n")
+        (self.root / "etc/machine-id").write_text("")
+        sh("ssh-keygen", "-A", "-f", self.root)
+        # These ask for what a container on an emulator has not; nothing of edgebot's is among them.
+        for unit in ("systemd-resolved", "systemd-networkd", "systemd-timesyncd", "systemd-udevd", "console-getty"):
+            (self.root / f"etc/systemd/system/{unit}.service").symlink_to("/dev/null")
+
+    def _network(self) -> None:
+        name, inside = self.name, f"{self.name}i"
+        sh("ip", "netns", "add", name)
+        sh("ip", "link", "add", name, "type", "veth", "peer", "name", inside)
+        sh("ip", "link", "set", inside, "netns", name)
+        sh("ip", "addr", "add", f"{self.outside}/30", "dev", name)
+        sh("ip", "link", "set", name, "up")
+        for words in (
+            f"addr add {self.address}/30 dev {inside}", f"link set {inside} up", "link set lo up",
+            f"route add default via {self.outside}",
+        ):  # fmt: skip
+            sh("ip", "-n", name, *words.split())
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        sh("nft", f"add table ip {name}; add chain ip {name} post {{ type nat hook postrouting priority 100; }}; "
+           f"add rule ip {name} post ip saddr {self.address} masquerade")  # fmt: skip
+
+    def cable(self, plugged: bool) -> None:
+        """The network's cable."""
+        sh("ip", "link", "set", self.name, "up" if plugged else "down")
+        if plugged:
+            sh("ip", "-n", self.name, "route", "replace", "default", "via", self.outside)
+
+    def boot(self) -> float:
+        """Start, or start again; seconds until its sshd answers."""
+        began = time.monotonic()
+        log = self.root.parent / f"{self.root.name}.console"
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                ["systemd-nspawn", "-q", "-b", "-D", self.root, f"--machine={self.name}", "--register=no",
+                 "--keep-unit", f"--network-namespace-path=/run/netns/{self.name}", "--resolv-conf=off",
+                 "--timezone=off", "--link-journal=no"],
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+        while True:
+            with suppress(subprocess.SubprocessError):
+                if self.ssh("true", limit_s=20.0, check=False).returncode == 0:
+                    return time.monotonic() - began
+            if self._process.poll() is not None or time.monotonic() - began > 180:
+                raise RuntimeError(f"{self.name} did not boot: {log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.5)
+
+    def options(self) -> list[str]:
+        """For ssh: the lab's key, and a file of known hosts of its own."""
+        known = self.root.parent / "known_hosts"
+        return ["-i", str(self._key), "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=accept-new"]
+
+    def ssh(self, script: str, limit_s: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A script there, as root by sudo."""
+        command = ["ssh", *self.options(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"]
+        done = subprocess.run(
+            [*command, f"pi@{self.address}", f"sudo -n sh -c {_quoted(script)}"], capture_output=True, text=True,
+            timeout=limit_s,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise RuntimeError(f"in the guest: {script[:80]!r}: {done.stderr.strip() or done.stdout.strip()}")
+        return done
+
+    def kill(self) -> None:
+        """As if the power went: every process at once."""
+        if self._process is None:
+            return
+        leader = self._process.pid
+        children = sh("ps", "-o", "pid=", "--ppid", str(leader), good=(0, 1)).split()
+        for pid in [*children, str(leader)]:  # the guest's init takes all of its own with it
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        time.sleep(0.5)
+
+    def close(self) -> None:
+        """Remove it."""
+        self.kill()
+        for command in (
+            ("nft", "delete", "table", "ip", self.name), ("ip", "link", "del", self.name),
+            ("ip", "netns", "del", self.name),
+        ):  # fmt: skip
+            with suppress(RuntimeError):
+                sh(*command)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _quoted(script: str) -> str:
+    import shlex
+
+    return shlex.quote(script)
+
+
+def new_key(folder: Path) -> Path:
+    """A key pair for a lab."""
+    path = folder / "key"
+    if not path.exists():
+        sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
+    return path
+
+
+def scratch() -> Path:
+    """A folder for guests, on a file system where root trees may live."""
+    roots.LAB.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="guests-", dir=roots.LAB))
