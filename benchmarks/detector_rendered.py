@@ -59,7 +59,7 @@ def main() -> None:
         found = tally.verdict()
         table.add_row(
             name, view, f"{found.ap:.3f}", f"{found.ap / max(least, 1e-9):.1f}", f"{found.recall:.3f}",
-            f"{found.precision:.3f}", f"{found.false_per_image:.3f}", str(found.persons),
+            f"{found.precision:.3f}", f"{found.false_per_image:.3f}", str(found.things),
         )  # fmt: skip
     console.print(table)
     seen = f"{len(tuning)} pictures of {TUNING_ROOMS} training rooms"

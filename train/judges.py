@@ -74,7 +74,7 @@ def observations(predict: Predict, task: Task, count: int) -> NDArray[np.float32
 
 
 def _detector_judge(run: Path) -> Judge:
-    from train.detector.judge import detector_judge
+    from train.detector.evaluation import detector_judge
 
     judge: Judge = detector_judge(run)
     return judge

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,7 +38,7 @@ class Verdict(NamedTuple):
     precision: float
     false_per_image: float
     images: int
-    persons: int
+    things: int
     at: float
 
 
@@ -64,7 +63,10 @@ class Tally:
         low, high = np.clip(boxes[:, :2], 0, limit), np.clip(boxes[:, :2] + boxes[:, 2:], 0, limit)
         boxes = np.concatenate([low, high - low], axis=1)
         asked = scene.asked(self.visible)
-        truth, others = scene.boxes[asked], scene.boxes[~asked]
+        self.take(boxes, scores, scene.boxes[asked], scene.boxes[~asked])
+
+    def take(self, boxes: Array, scores: Array, truth: Array, others: Array) -> None:
+        """The same for boxes of any one class: `truth` (P, 4) must be found, `others` (Q, 4) may be."""
         if len(others) and len(boxes):
             forgiven = (iou(boxes[:, None], others[None]) >= LEAST_IOU).any(axis=1) & ~match(
                 boxes, scores, truth, LEAST_IOU
@@ -76,19 +78,19 @@ class Tally:
 
     def verdict(self) -> Verdict:
         """The sum of it."""
-        persons = sum(len(truth) for truth in self._truth)
+        things = sum(len(truth) for truth in self._truth)
         right = wrong = 0
         for (boxes, scores), truth in zip(self._found, self._truth, strict=True):
             told = scores > self.at
             hits = int(match(boxes[told], scores[told], truth, LEAST_IOU).sum())
             right, wrong = right + hits, wrong + int(told.sum()) - hits
         return Verdict(
-            average_precision(self._found, self._truth, LEAST_IOU) if persons else float("nan"),
-            right / max(persons, 1),
+            average_precision(self._found, self._truth, LEAST_IOU) if things else float("nan"),
+            right / max(things, 1),
             right / max(right + wrong, 1),
             wrong / max(self._images, 1),
             self._images,
-            persons,
+            things,
             self.at,
         )
 
@@ -107,7 +109,7 @@ def unseen_scenes(rooms: int, frames: int, first: int = EVALUATION_SEEDS) -> Ite
         yield from scenes(seed, frames)
 
 
-def detector_judge(run: Path) -> Judge:
+def scenes_judge() -> Judge:
     """For `edgebot convert`: average precision in unseen rooms, and pictures of training rooms to calibrate with."""
     from convert.parity import Judge
 

@@ -1,115 +1,140 @@
-"""What the network should answer, and how wrong it is."""
+"""What a detector's raw heads should answer, and how wrong they are; for any backend of Keras.
+
+Truth is (B, M, 5): x and y of the middle, width and height as fractions of the picture, and the class; `IGNORED`
+instead of a class marks what need not be found, `NOBODY` a row that is only there to fill the array.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from train.detector.model import ANCHORS, SCALE_X_Y
+from edge.manifest import DarknetDecode
+from train.detector.overlap import ciou, iou
 
-_REACH = 0.8  # cells from a cell's middle to a person's within which the cell must find it
-_SHAPE = 0.4  # IoU of anchor and person, laid on each other, from which the anchor must find it
-_FORGIVEN = 0.5  # IoU with any person from which a cell that need not find it may
+IGNORED, NOBODY = -1, -2
+
+_SHAPE = 0.4  # IoU of anchor and thing, laid on each other, from which the anchor must find it
+_FORGIVEN = 0.5  # IoU with anything from which a cell that need not find it may
+_SURE = 0.995  # the chance asked for where something is; 1 - this where nothing is
+_BOX, _OBJECTNESS, _CLASS = 2.0, 2.0, 0.5
+_EPSILON = 1e-6
 
 
 class Terms(NamedTuple):
     """The loss and its parts, scalars."""
 
-    total: tf.Tensor
-    box: tf.Tensor
-    objectness: tf.Tensor
+    total: Any
+    box: Any
+    objectness: Any
+    label: Any
 
 
 class YoloLoss:
-    """Loss of a raw head against boxes.
+    """Loss of raw Darknet heads against boxes.
 
-    Several cells and anchors may be responsible for one person, as in later YOLOs: those near its middle
-    whose anchor has about its shape. Boxes by generalised IoU (Rezatofighi et al., 2019), objectness by
-    focal binary cross-entropy; the person channel learns beside it where a person is.
+    Several cells and anchors may be responsible for one thing, as in later YOLOs: those near its middle whose anchor
+    has about its shape, whichever head they are in. Boxes learn by complete IoU, objectness by focal or plain binary
+    cross-entropy (Lin et al., "Focal Loss for Dense Object Detection", 2017), classes by binary cross-entropy where
+    something is.
 
     Args:
-        width, height: of the network's input; rows, columns: of its head.
+        decode: how the runtime reads the heads.
+        grids: rows and columns of each head, in the order of `decode.heads`.
+        width, height: of the network's input, pixels.
+        focus: the focal loss's gamma; 0 is plain binary cross-entropy.
     """
 
-    def __init__(self, width: int, height: int, rows: int, columns: int) -> None:
-        anchors = np.array(ANCHORS) / [width, height]
-        y, x, a = np.meshgrid(np.arange(rows), np.arange(columns), np.arange(len(ANCHORS)), indexing="ij")
-        self._cells = tf.constant(np.stack([x.ravel(), y.ravel()], axis=1), tf.float32)
-        self._grid = tf.constant([columns, rows], tf.float32)
-        self._anchors = tf.constant(anchors[a.ravel()], tf.float32)
-        self._shapes = tf.constant(anchors, tf.float32)
-        self._which = tf.constant(a.ravel())
-
-    def decode(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Boxes (B, C, 4) as middle and size in fractions, objectness (B, C) and person logits (B, C)."""
-        raw = tf.reshape(raw, [tf.shape(raw)[0], -1, 6])
-        middle = (tf.sigmoid(raw[..., :2]) * SCALE_X_Y - (SCALE_X_Y - 1) / 2 + self._cells) / self._grid
-        size = tf.exp(tf.clip_by_value(raw[..., 2:4], -4.0, 4.0)) * self._anchors
-        return tf.concat([middle, size], axis=-1), raw[..., 4], raw[..., 5]
-
-    def __call__(self, raw: tf.Tensor, boxes: tf.Tensor, kinds: tf.Tensor) -> Terms:
-        """Loss of `raw` (B, rows, columns, anchors * 6) for `boxes` (B, M, 4) of `kinds` (B, M); see `Examples`."""
-        found, objectness, person = self.decode(raw)
-        match, truth = self._assign(boxes, kinds)
-        count = tf.maximum(tf.reduce_sum(match), 1.0)
-        overlap = giou(found, truth)
-        box = tf.reduce_sum((1.0 - overlap) * match) / count
-        # Ambiguous cells teach nothing.
-        near = tf.reduce_max(
-            tf.where(kinds[:, None] != 0, iou(tf.stop_gradient(found)[:, :, None], boxes[:, None]), 0.0), axis=2
+    def __init__(
+        self, decode: DarknetDecode, grids: Sequence[tuple[int, int]], width: int, height: int, focus: float = 1.5
+    ) -> None:
+        self._fields, self._classes, self._focus = 5 + decode.classes, decode.classes, focus
+        self._ready = [head.new_coords for head in decode.heads]
+        cells, grid, anchors, spread, which = [], [], [], [], []
+        first = 0
+        for head, (rows, columns) in zip(decode.heads, grids, strict=True):
+            count = len(head.anchors)
+            y, x, a = (part.ravel() for part in np.meshgrid(*map(np.arange, (rows, columns, count)), indexing="ij"))
+            cells.append(np.stack([x, y], axis=1))
+            grid.append(np.broadcast_to([columns, rows], (len(x), 2)))
+            anchors.append((np.array(head.anchors) / [width, height])[a])
+            spread.append(np.full((len(x), 1), head.scale_x_y))
+            which.append(first + a)
+            first += count
+        self._cells, self._grid, self._anchors, self._spread = (
+            np.concatenate(part).astype(np.float32) for part in (cells, grid, anchors, spread)
         )
-        weight = tf.where((match == 0) & (near > _FORGIVEN), 0.0, 1.0)
-        target = match * 0.98 + 0.005
-        terms = 0.0
-        for logits in (objectness, person):
-            chance = tf.sigmoid(logits)
-            focus = tf.stop_gradient(tf.abs(target - chance)) ** 1.5
-            terms += tf.reduce_sum(
-                weight * focus * tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
-            )
-        objective = terms / count
-        return Terms(2.0 * box + objective, box, objective)
+        self._which = np.concatenate(which).astype(np.int32)
+        self._shapes = np.concatenate([head.anchors for head in decode.heads]).astype(np.float32)
+        self._shapes /= np.array([width, height], np.float32)
+        # As far from a cell's middle as its answer reaches, less a margin: a logistic never gets to its ends.
+        self._reach = 0.5 + 0.3 * np.clip(self._spread - 1.0, 0.0, 1.0)
 
-    def _assign(self, boxes: tf.Tensor, kinds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which cells must find someone (B, C), 1 or 0, and whom (B, C, 4)."""
-        away = tf.abs(boxes[:, None, :, :2] * self._grid - (self._cells + 0.5)[None, :, None])  # (B, C, M, 2)
-        least = tf.minimum(boxes[:, :, None, 2:], self._shapes)
+    def decode(self, heads: Sequence[Any]) -> tuple[Any, Any, Any]:
+        """Boxes (B, C, 4) as middle and size in fractions, objectness logits (B, C), class logits (B, C, classes)."""
+        raw = [ops.reshape(head, (ops.shape(head)[0], -1, self._fields)) for head in heads]
+        middle = [part[..., :2] if ready else ops.sigmoid(part[..., :2]) for part, ready in self._each(raw)]
+        size = [
+            ops.square(2.0 * part[..., 2:4]) if ready else ops.exp(ops.clip(part[..., 2:4], -6.0, 6.0))
+            for part, ready in self._each(raw)
+        ]
+        chances = [_logit(part[..., 4:]) if ready else part[..., 4:] for part, ready in self._each(raw)]
+        middles = (_joined(middle) * self._spread - (self._spread - 1) / 2 + self._cells) / self._grid
+        logits = _joined(chances)
+        return ops.concatenate([middles, _joined(size) * self._anchors], axis=-1), logits[..., 0], logits[..., 1:]
+
+    def __call__(self, heads: Sequence[Any], truth: Any) -> Terms:
+        """The loss of raw heads (B, rows, columns, anchors x (5 + classes)) for `truth` (B, M, 5)."""
+        found, objectness, labels = self.decode(heads)
+        truth = ops.cast(truth, "float32")
+        match, whom = self.assign(truth)
+        mine = ops.take_along_axis(truth, whom[..., None], axis=1)
+        count = ops.maximum(ops.sum(match), 1.0)
+        box = ops.sum((1.0 - ciou(found, mine[..., :4])) * match) / count
+        # A cell that finds what is another's to find, or nobody's, is neither right nor wrong.
+        there = truth[:, None, :, 4] > NOBODY + 0.5
+        near = ops.where(there, iou(ops.stop_gradient(found)[:, :, None], truth[:, None, :, :4]), 0.0)
+        counts = ops.where((match == 0) & (ops.max(near, axis=2) > _FORGIVEN), 0.0, 1.0)
+        target = match * (2 * _SURE - 1) + (1 - _SURE)
+        wrong = _cross_entropy(target, objectness)
+        if self._focus:
+            wrong = wrong * ops.stop_gradient(ops.abs(target - ops.sigmoid(objectness))) ** self._focus
+        chance = ops.sum(counts * wrong) / count
+        kind = ops.one_hot(ops.cast(ops.maximum(mine[..., 4], 0.0), "int32"), self._classes)
+        kinds = ops.sum(_cross_entropy(kind, labels), axis=-1)
+        label = ops.sum(kinds * match) / count
+        return Terms(_BOX * box + _OBJECTNESS * chance + _CLASS * label, box, chance, label)
+
+    def assign(self, truth: Any) -> tuple[Any, Any]:
+        """Which cells must find something (B, C), 1 or 0, and the row of `truth` that it is (B, C)."""
+        away = ops.abs(truth[:, None, :, :2] * self._grid[:, None] - (self._cells + 0.5)[:, None])  # (B, C, M, 2)
+        least = ops.minimum(truth[:, :, None, 2:4], self._shapes)
         both = least[..., 0] * least[..., 1]
-        area = boxes[:, :, None, 2] * boxes[:, :, None, 3] + self._shapes[:, 0] * self._shapes[:, 1]
-        shape = both / (area - both)  # (B, M, A)
-        fits = (shape >= _SHAPE) | (shape >= tf.reduce_max(shape, axis=2, keepdims=True))
-        fits = tf.gather(tf.transpose(fits, [0, 2, 1]), self._which, axis=1)  # (B, C, M)
-        mine = fits & tf.reduce_all(away < _REACH, axis=-1) & (kinds[:, None] == 1)
-        nearest = tf.where(mine, tf.reduce_sum(away, axis=-1), 1e9)
-        whom = tf.argmin(nearest, axis=2)
-        match = tf.cast(tf.reduce_any(mine, axis=2), tf.float32)
-        return match, tf.gather(boxes, whom, axis=1, batch_dims=1)
+        area = truth[:, :, None, 2] * truth[:, :, None, 3] + self._shapes[:, 0] * self._shapes[:, 1]
+        shape = both / ops.maximum(area - both, 1e-9)  # (B, M, anchors)
+        fits = (shape >= _SHAPE) | (shape >= ops.max(shape, axis=2, keepdims=True))
+        fits = ops.take(ops.transpose(fits, (0, 2, 1)), self._which, axis=1)  # (B, C, M)
+        asked = truth[:, None, :, 4] > IGNORED + 0.5
+        mine = fits & ops.all(away <= self._reach[:, None], axis=-1) & asked
+        nearest = ops.where(mine, ops.sum(away, axis=-1), 1e9)
+        return ops.cast(ops.any(mine, axis=2), "float32"), ops.argmin(nearest, axis=2)
+
+    def _each(self, raw: list[Any]) -> Any:
+        return zip(raw, self._ready, strict=True)
 
 
-def _corners(box: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return box[..., :2] - box[..., 2:] / 2, box[..., :2] + box[..., 2:] / 2
+def _joined(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=1)
 
 
-def _areas(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    (low, high), (other_low, other_high) = _corners(first), _corners(second)
-    inner = tf.maximum(tf.minimum(high, other_high) - tf.maximum(low, other_low), 0.0)
-    both = inner[..., 0] * inner[..., 1]
-    union = first[..., 2] * first[..., 3] + second[..., 2] * second[..., 3] - both
-    return both, tf.maximum(union, 1e-9)
+def _logit(chance: Any) -> Any:
+    chance = ops.clip(chance, _EPSILON, 1 - _EPSILON)
+    return ops.log(chance) - ops.log(1.0 - chance)
 
 
-def iou(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Intersection over union of boxes (..., 4) as middle and size."""
-    both, union = _areas(first, second)
-    return both / union
-
-
-def giou(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Generalised IoU, -1..1, of boxes (..., 4) as middle and size."""
-    both, union = _areas(first, second)
-    (low, high), (other_low, other_high) = _corners(first), _corners(second)
-    hull = tf.maximum(high, other_high) - tf.minimum(low, other_low)
-    area = tf.maximum(hull[..., 0] * hull[..., 1], 1e-9)
-    return both / union - (area - union) / area
+def _cross_entropy(target: Any, logits: Any) -> Any:
+    """Binary, from logits, without overflow."""
+    return ops.maximum(logits, 0.0) - logits * target + ops.log1p(ops.exp(-ops.abs(logits)))

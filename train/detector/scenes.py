@@ -19,8 +19,11 @@ from robot.sim.camera import Camera
 from robot.sim.geometry import Rectangles, distance_to_rectangles, rectangles
 from robot.sim.room import PersonState, Room
 from robot.sim.rooms import make_room
+from train.detector.examples import Examples, Truth
+from train.detector.loss import IGNORED
 
-MOST = 4  # persons labelled in one picture
+LABELS = ("person",)
+PERSON = 0
 _ROBOT_GAP, _PERSON_GAP = 0.14, 0.3  # m from walls and obstacles
 TRAINED = 1 / 3
 """Persons of whom at least this share of what the frame holds is in view are learnt."""
@@ -112,36 +115,21 @@ def _free(rng: np.random.Generator, room: Room, shapes: Rectangles, gap: float) 
     return free if len(free) or gap > _ROBOT_GAP else room.start[None, :2]
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Pictures ready for training: `images` (N, height, width, 3) uint8, as the runtime would resize them.
-
-    `boxes` is (N, MOST, 4): x, y of the middle, width, height as fractions of the picture; `kinds` (N, MOST) is 1 for
-    a person to be found, -1 for one that does not count, 0 for nobody.
-    """
-
-    images: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    kinds: NDArray[np.int8]
+Part = tuple[NDArray[np.uint8], list[Truth]]
+"""Pictures of one room (N, height, width, 3), as the runtime would resize them, and the truth of each."""
 
 
-def room_examples(seed: int, frames: int, width: int, height: int) -> Examples:
-    """Training examples from one room."""
-    images, boxes, kinds = np.empty((frames, height, width, 3), np.uint8), np.zeros((frames, MOST, 4), np.float32), None
-    kinds = np.zeros((frames, MOST), np.int8)
+def room_examples(seed: int, frames: int, width: int, height: int) -> Part:
+    """Training examples from one room; persons who need not be found are there as `IGNORED`."""
+    images, truths = np.empty((frames, height, width, 3), np.uint8), []
     for number, scene in enumerate(scenes(seed, frames)):
         tall, wide = scene.image.shape[:2]
         cv2.resize(scene.image, (width, height), dst=images[number], interpolation=cv2.INTER_LINEAR)
-        some = len(scene.boxes)
         sizes = scene.boxes[:, 2:]
-        boxes[number, :some] = np.concatenate([scene.boxes[:, :2] + sizes / 2, sizes], axis=1) / [
-            wide,
-            tall,
-            wide,
-            tall,
-        ]
-        kinds[number, :some] = np.where(scene.asked(TRAINED), 1, -1)
-    return Examples(images, boxes, kinds)
+        boxes = np.concatenate([scene.boxes[:, :2] + sizes / 2, sizes], axis=1) / [wide, tall, wide, tall]
+        kinds = np.where(scene.asked(TRAINED), PERSON, IGNORED)
+        truths.append(np.concatenate([boxes, kinds[:, None]], axis=1).astype(np.float32))
+    return images, truths
 
 
 def _leave_interrupts() -> None:
@@ -149,12 +137,12 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _job(arguments: tuple[int, int, int, int]) -> Examples:
+def _job(arguments: tuple[int, int, int, int]) -> Part:
     cv2.setNumThreads(1)
     return room_examples(*arguments)
 
 
-def render(seeds: Sequence[int], frames: int, width: int, height: int, workers: int = 2) -> Iterator[Examples]:
+def render(seeds: Sequence[int], frames: int, width: int, height: int, workers: int = 2) -> Iterator[Part]:
     """Examples of each room in the order of `seeds`, drawn by worker processes."""
     jobs = [(seed, frames, width, height) for seed in seeds]
     if workers <= 1:
@@ -165,10 +153,6 @@ def render(seeds: Sequence[int], frames: int, width: int, height: int, workers: 
         yield from pool.imap(_job, jobs, chunksize=4)
 
 
-def gather(parts: Sequence[Examples]) -> Examples:
+def gather(parts: Sequence[Part]) -> Examples:
     """Many rooms' examples as one."""
-    return Examples(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.kinds for part in parts]),
-    )
+    return Examples(np.concatenate([images for images, _ in parts]), [truth for _, truths in parts for truth in truths])

@@ -22,7 +22,7 @@ def test_finding_everything_is_perfect_and_nothing_is_zero() -> None:
     found = iter([(pictures[0].boxes, np.array([0.9, 0.8])), NOTHING])
     verdict = judge(lambda _: next(found), pictures)
     assert (verdict.ap, verdict.recall, verdict.precision, verdict.false_per_image) == (1.0, 1.0, 1.0, 0.0)
-    assert (verdict.images, verdict.persons) == (2, 2)
+    assert (verdict.images, verdict.things) == (2, 2)
     assert judge(lambda _: NOTHING, pictures).ap == 0.0
 
 
