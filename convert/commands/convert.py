@@ -119,6 +119,7 @@ def _darknet(args: argparse.Namespace) -> int:
     from convert import detector
     from convert.darknet.model import load
     from convert.progress import steps
+    from convert.source import Source, save
 
     keep = tuple(label.strip() for label in args.keep.split(",") if label.strip())
     with steps() as shown:
@@ -133,7 +134,11 @@ def _darknet(args: argparse.Namespace) -> int:
             "provenance": source.provenance | _made_by(),
         }
         made = detector.convert(source.keras, draft, mode, photos, None, shown, str(args.weights))
-    return _save(output, made)
+    code = _save(output, made)
+    kept = output.with_suffix(".keras")
+    save(kept, Source(source.keras, source.image, source.decode, source.labels))
+    _say(f"wrote {kept}, to train on from: edgebot train detector --data data.yaml --from {output}")
+    return code
 
 
 def _photos(folder: Path | None) -> Any:

@@ -27,6 +27,8 @@ examples:
   edgebot eval runs/light-ppo-0                      1,000 unseen rooms
   edgebot eval light.tflite --episodes 200 --json    the converted model, in the same rooms
   edgebot eval runs/light-ppo-0 --video light.mp4    some episodes, seen from above
+  edgebot eval runs/detector-yolo-0                  a detector: average precision on what it did not learn from
+  edgebot eval mine.tflite --data data.yaml          the same of a model; --data rooms: rendered rooms
 """
 
 VIDEO_EPISODES = 4
@@ -35,12 +37,21 @@ VIDEO_EPISODES = 4
 def main(argv: list[str]) -> int:
     """Run the verb."""
     parser = Parser("eval", "Greedy evaluation, on episodes that training never saw.", EXAMPLES)
-    parser.add_argument("source", metavar="RUN|MODEL", type=Path, help="a run folder, or a policy's .tflite file")
+    parser.add_argument("source", metavar="RUN|MODEL", type=Path, help="a run folder, or a .tflite file")
     parser.add_argument("--episodes", type=whole(1, 100_000), metavar="N", help="1,000 rooms; 100 for a Gymnasium id")
     parser.add_argument("--seed", type=whole(0, 999_999), default=0, metavar="N", help="chooses the episodes (0)")
     parser.add_argument("--video", type=Path, metavar="FILE", help=f"film the first {VIDEO_EPISODES} episodes")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="of a detector: what judges it, see the examples")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON to stdout")
     args = parser.parse_args(argv)
+    if _is_detector(args.source):
+        from train.detector.eval import main as detector
+
+        if args.video is not None:
+            raise UsageError(f"--video films policies; `edgebot detect` shows what {args.source} finds")
+        return int(detector(args, Console(stderr=True)))
+    if args.data is not None:
+        raise UsageError(f"--data is for detectors, {args.source} is none")
     if args.video is not None:
         from train.video import check_path
 
@@ -62,14 +73,22 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _is_detector(source: Path) -> bool:
+    if source.is_dir():
+        return RunFolder.open(source).settings.task == "detector"
+    if not source.is_file():
+        return False
+    from edge.manifest import read
+
+    return read(source)[1].kind == "detector"
+
+
 def _open(source: Path) -> tuple[tasks.Task, Act]:
     """The task of a run or a model, and how it acts."""
     if source.is_dir() or not source.exists() and source.suffix != ".tflite":
         import keras
 
         run = RunFolder.open(source)
-        if run.settings.task in tasks.OTHER_TASKS:
-            raise UsageError(f"{source} is a run of {run.settings.task}; eval judges policies, such as a run of light")
         model = run.load_policy()
         if not isinstance(model, keras.Sequential):
             raise UsageError(f"{source} holds no policy network that eval knows; train it again")
