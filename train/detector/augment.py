@@ -101,7 +101,7 @@ def _place(out: Image, image: Image, scale: Array, corner: Array, area: Area, bo
 
 
 def _moved(truth: Truth, scale: Array, corner: Array, area: Area) -> Truth:
-    """Boxes where the picture went, cut to `area`; what is mostly cut off need not be found, what is gone is left out."""
+    """Boxes where the picture went, cut to `area`; mostly cut off, they need not be found; gone, they are left out."""
     middle, size = truth[:, :2] * scale + corner, truth[:, 2:4] * scale
     low, high = np.maximum(middle - size / 2, area[:2]), np.minimum(middle + size / 2, area[2:])
     extent = high - low

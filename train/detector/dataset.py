@@ -1,4 +1,4 @@
-"""A data set of labelled photos: a data.yaml as Ultralytics' users have it, or COCO's JSON; damage is told and left out."""
+"""A data set of labelled photos: a data.yaml as Ultralytics' users have it, or COCO's JSON; damage is told."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ class Photo:
 
     path: Path
     boxes: Boxes
+
+    def renumbered(self, number: dict[int, int]) -> Photo:
+        """The same with other numbers for the classes; boxes of classes without one are left out."""
+        mine = [box for box in self.boxes if box[4] < 0 or int(box[4]) in number]
+        kept = [[*box[:4], number.get(int(box[4]), box[4])] for box in mine]
+        return Photo(self.path, np.array(kept, float).reshape(-1, 5))
 
 
 @dataclass(frozen=True)

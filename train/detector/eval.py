@@ -59,5 +59,6 @@ def _table(found: Report, title: str) -> Table:
         )
     table.add_section()
     boxes = sum(verdict.things for verdict in found.classes.values())
-    table.add_row("mean", f"{found.ap:.3f}", f"{found.mean('recall'):.3f}", f"{found.mean('precision'):.3f}", str(boxes))
+    means = [found.ap, found.mean("recall"), found.mean("precision")]
+    table.add_row("mean", *(f"{value:.3f}" for value in means), str(boxes))
     return table

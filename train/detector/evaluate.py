@@ -34,7 +34,7 @@ class Reader:
         """What `network` finds on examples (all of them, or those chosen), each with its number."""
         numbers = list(chosen) or list(range(len(examples)))
         _, height, width, _ = network.input_shape
-        reader = Detect(lambda heads: heads, (height, width), self.image, self.decode)
+        reader = Detect(lambda heads: [heads], (height, width), self.image, self.decode)  # only reads
         for begin in range(0, len(numbers), _BATCH):
             own = numbers[begin : begin + _BATCH]
             pictures = np.stack([examples.images[number] for number in own]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Judging a finished detector, a run or a `.tflite`, on whole photos or rendered rooms: for `eval` and for `convert`."""
+"""Judging a finished detector, a run or a `.tflite`, on whole photos or rendered rooms: for `eval` and `convert`."""
 
 from __future__ import annotations
 
@@ -84,12 +84,7 @@ def photos_for(labels: Sequence[str], data: Path, held_out: float = 0.1) -> list
     known = {index: labels.index(name) for index, name in enumerate(found.labels) if name in labels}
     if not known:
         raise UsageError(f"{data} has none of the model's classes ({', '.join(labels[:10])}); give data with them")
-
-    def of(photo: Photo) -> Photo:
-        rows = [[*box[:4], known.get(int(box[4]), box[4])] for box in photo.boxes if box[4] < 0 or int(box[4]) in known]
-        return Photo(photo.path, np.array(rows, float).reshape(-1, 5))
-
-    return [of(photo) for photo in found.val]
+    return [photo.renumbered(known) for photo in found.val]
 
 
 def detector_judge(path: Path) -> Judge:

@@ -47,7 +47,8 @@ class Fitted:
     @staticmethod
     def _tensor(spec: ImageInput, shape: tuple[int, ...]) -> Tensor:
         # Scale and offset of the tensor undo the input's own: pixels stay pixels.
-        return Tensor(name="pixels", shape=shape, dtype="uint8", scale=spec.scale, zero_point=-round(spec.offset / spec.scale))
+        zero = -round(spec.offset / spec.scale)
+        return Tensor(name="pixels", shape=shape, dtype="uint8", scale=spec.scale, zero_point=zero)
 
     def __call__(self, frame: Image, boxes: NDArray[Any]) -> tuple[Image, NDArray[np.float32]]:
         """The picture, and boxes (n, 4) in pixels x, y, width, height as middles and sizes in fractions of it."""

@@ -12,7 +12,6 @@ from keras import ops
 from numpy.typing import NDArray
 
 from edge.manifest import DarknetDecode, ImageInput
-from train.detector.examples import Examples
 from train.detector.loss import YoloLoss
 from train.detector.settings import LearnSettings
 
@@ -156,4 +155,3 @@ class _Averaged:
 
     def __exit__(self, *_: object) -> None:
         self._network.set_weights(self._own)
-

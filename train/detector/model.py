@@ -23,7 +23,7 @@ _START = -3.0  # objectness logit of an untrained head
 
 
 class Level(NamedTuple):
-    """What is done at one resolution: channels, those inside its bottlenecks, how many, anchors of its head (0: none)."""
+    """One resolution: its channels, those inside its bottlenecks, how many of these, its head's anchors (0: none)."""
 
     channels: int
     inner: int
@@ -87,7 +87,7 @@ def specification(anchors: Sequence[Sequence[tuple[float, float]]], classes: int
 
 
 def head_bias(anchors: int, classes: int) -> np.ndarray:
-    """An untrained head's bias: objectness starts low, since nearly all cells are empty (the focal loss's paper, 4.1)."""
+    """An untrained head's bias: objectness starts low, as nearly all cells are empty (Lin et al. 2017, section 4.1)."""
     return np.array([0.0, 0.0, 0.0, 0.0, _START, *[_START if classes > 1 else 3.0] * classes] * anchors, np.float32)
 
 

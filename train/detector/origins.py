@@ -15,7 +15,7 @@ from robot.sim.rooms import EVALUATION_SEEDS
 from train.detector import dataset
 from train.detector.anchors import cluster
 from train.detector.damage import Damage
-from train.detector.dataset import Dataset, Photo
+from train.detector.dataset import Dataset
 from train.detector.examples import Examples, Fitted
 from train.detector.model import SCENE_ANCHORS, SCENES, build, photos, specification
 from train.detector.scenes import LABELS, gather, render
@@ -53,7 +53,7 @@ class Origin(Protocol):
 class Scenes:
     """Persons in rendered rooms."""
 
-    labels = LABELS
+    labels: tuple[str, ...] = LABELS
 
     def __init__(self, settings: SceneSettings) -> None:
         if settings.rooms > CHECK_SEED or settings.check_rooms > EVALUATION_SEEDS - CHECK_SEED:
@@ -120,7 +120,6 @@ class Photos:
                 raise UsageError(f"{self.data} leads to no picture with a box to {name}; look at its train and val")
         return train, val
 
-
     def as_json(self) -> dict[str, Any]:
         return {"data": str(self.data), "classes": list(self._classes)} | asdict(self.settings)
 
@@ -132,11 +131,8 @@ def chosen_classes(found: Dataset, classes: tuple[str, ...]) -> Dataset:
             raise UsageError(f"--classes: the data has no class {name!r}; it has {', '.join(found.labels[:20])}")
     number = {found.labels.index(name): new for new, name in enumerate(classes)}
 
-    def of(photo: Photo) -> Photo:
-        kept = [[*box[:4], number.get(int(box[4]), box[4])] for box in photo.boxes if box[4] < 0 or int(box[4]) in number]
-        return Photo(photo.path, np.array(kept, float).reshape(-1, 5))
-
-    return Dataset(classes, [of(photo) for photo in found.train], [of(photo) for photo in found.val], found.damage)
+    train, val = ([photo.renumbered(number) for photo in half] for half in (found.train, found.val))
+    return Dataset(classes, train, val, found.damage)
 
 
 def reopen(said: dict[str, Any]) -> Origin:

@@ -55,7 +55,7 @@ def sheet(
         for x, y, width, height, kind in examples.truth[number]:
             low, high = np.array([x - width / 2, y - height / 2]), np.array([x + width / 2, y + height / 2])
             corners = [tuple(int(part) for part in corner * size[:2]) for corner in (low, high)]
-            cv2.rectangle(tile, *corners, _TRUE if kind >= 0 else _IGNORED, 1)
+            cv2.rectangle(tile, corners[0], corners[1], _TRUE if kind >= 0 else _IGNORED, 1)
         found = [
             Detection(labels[kind], float(chance), tuple(float(part) for part in box * size))  # type: ignore[arg-type]
             for box, chance, kind in zip(boxes, scores, classes, strict=True)

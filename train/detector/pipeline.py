@@ -17,7 +17,9 @@ _ORDER, _PICTURE = 22, 23  # streams of random numbers
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
-def epoch_batches(examples: Examples, batch: int, jitter: Jitter, seed: int, epoch: int, workers: int) -> Iterator[Batch]:
+def epoch_batches(
+    examples: Examples, batch: int, jitter: Jitter, seed: int, epoch: int, workers: int
+) -> Iterator[Batch]:
     """Batches of pictures (B, height, width, 3) uint8 and truth (B, M, 5), in an order of this epoch's own.
 
     The pictures that fill no whole batch wait for another epoch; where all are fewer than a batch, they are one.

@@ -31,7 +31,9 @@ def read(path: Path, root: Path, labels: tuple[str, ...], damage: Damage) -> tup
         images, annotations = list(found["images"]), list(found["annotations"])
         categories = sorted(found["categories"], key=lambda entry: entry["id"])
         names = {entry["id"]: str(entry["name"]) for entry in categories}
-        sizes = {entry["id"]: (str(entry["file_name"]), float(entry["width"]), float(entry["height"])) for entry in images}
+        sizes = {
+            entry["id"]: (str(entry["file_name"]), float(entry["width"]), float(entry["height"])) for entry in images
+        }
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}); give a COCO .json file") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -95,4 +97,5 @@ def _folder(path: Path, root: Path, names: list[str]) -> Path:
     for place in places:
         if any((place / name).is_file() for name in names[:20]):
             return place
-    raise UsageError(f"the pictures of {path} ({', '.join(names[:2])}) are not near it; put them into images/ beside it")
+    some = ", ".join(names[:2])
+    raise UsageError(f"the pictures of {path} ({some}) are not near it; put them into images/ beside it")

@@ -111,7 +111,8 @@ class Session:
         for step in self.learner.learn_epoch():
             sums, count = sums + step[1:], count + 1
             best = f"  AP {self.best:.3f}" if self.best >= 0 else ""
-            tell(completed=step.step, told=f"epoch {self.learner.epoch}/{self._epochs}  loss {sums[0] / count:.3f}{best}")
+            told = f"epoch {self.learner.epoch}/{self._epochs}  loss {sums[0] / count:.3f}{best}"
+            tell(completed=step.step, told=told)
         row = {"step": float(self.learner.step)} | dict(zip(NAMES[1:5], (sums / count).tolist(), strict=True))
         last = self.learner.epoch == self._epochs
         if self.learner.epoch % self.settings.check_every == 0 or last:
@@ -123,9 +124,9 @@ class Session:
                 tf.summary.scalar(f"{group}/{name}", value, int(row["step"]))
         lines = [",".join(f"{row[name]:.6g}" if name in row else "" for name in NAMES) for row in self.rows]
         self.run.write_text("progress.csv", "\n".join([",".join(NAMES), *lines]) + "\n")
-        best = {f"best_{index}": weight for index, weight in enumerate(self._best_weights)}
+        kept = {f"best_{index}": weight for index, weight in enumerate(self._best_weights)}
         meta = {"rows": self.rows, "best": self.best, "best_epoch": self.best_epoch}
-        self.run.save_resume(self.learner.state() | best, meta)
+        self.run.save_resume(self.learner.state() | kept, meta)
 
     def _check(self) -> dict[str, float]:
         """Judge the averaged weights, and keep them where they are the best so far."""

@@ -64,7 +64,9 @@ LEARN_SCENES = replace(
 )
 """Rendered persons fill the picture's height, so that mosaics would only teach what is never met."""
 
-LEARN_FROM = replace(LEARN, learning_rate=4e-4, weight_decay=0.005, warm_up=60, mosaic=0.3, average=0.99, keep_norm=True)
+LEARN_FROM = replace(
+    LEARN, learning_rate=4e-4, weight_decay=0.005, warm_up=60, mosaic=0.3, average=0.99, keep_norm=True
+)
 """A network that knows much already must not be shaken."""
 
 LEARN_SCENES_FROM = replace(LEARN_SCENES, learning_rate=2e-3)

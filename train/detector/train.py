@@ -87,19 +87,17 @@ def main(argv: list[str]) -> int:
     if len(set(classes)) != len(classes):
         raise UsageError(f"--classes {args.classes} names a class twice")
     place = override(place, of_place)
-    origin = Photos(args.data, classes, place) if args.data else Scenes(place)
+    origin: Origin = Photos(args.data, classes, place) if args.data else Scenes(place)
     seed = args.seed or 0
     per_epoch = max(1, origin.pictures // settings.batch)
     given = {"source": str(args.source.resolve()), "freeze": args.freeze} if args.source else {}
     source = _source(origin, given, seed)
     environment = origin.as_json() | {"from": given}
+    steps = args.steps or (args.epochs or epochs) * per_epoch
     run = RunFolder.create(
         args.run or fresh_path("detector", ALGO, seed),
-        RunSettings(
-            "detector", ALGO, seed, args.steps or (args.epochs or epochs) * per_epoch, asdict(settings), environment, _draft(source),
-            versions(),
-        ),
-    )  # fmt: skip
+        RunSettings("detector", ALGO, seed, steps, asdict(settings), environment, _draft(source), versions()),
+    )
     return _train(run, console, args.workers, (origin, source))
 
 
@@ -203,9 +201,7 @@ def _session(
     return Session(run, task, settings, console, workers)
 
 
-def _tell(
-    run: RunFolder, found: Report, console: Console, minutes: float, interrupted: bool, session: Session
-) -> None:
+def _tell(run: RunFolder, found: Report, console: Console, minutes: float, interrupted: bool, session: Session) -> None:
     why = ", interrupted" if interrupted else ""
     if not interrupted and session.learner.epoch < session.learner.epochs:
         why = f", stopped after {session.settings.patience} epochs without a better one"

@@ -1,4 +1,4 @@
-"""Training on from a detector that knows something: where it comes from, a head for other classes, a frozen backbone."""
+"""Training on from a detector that knows something: where it is found, heads for other classes, a frozen backbone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def for_classes(source: Source, labels: tuple[str, ...], seed: int = 0) -> Sourc
         anchors = len(head.anchors)
         kernel, bias = (np.asarray(part) for part in layer.get_weights())
         new = [_relabelled(part, anchors, source.labels, labels, rng) for part in (kernel, bias)]
-        config = layer.get_config() | {"filters": new[1].size, "name": f"{layer.name.split('_for_')[0]}_for_{len(labels)}"}
+        name = f"{layer.name.split('_for_')[0]}_for_{len(labels)}"
+        config = layer.get_config() | {"filters": new[1].size, "name": name}
         wider = keras.layers.Conv2D.from_config(config)
         outputs[head.output] = wider(layer.input)
         wider.set_weights(new)

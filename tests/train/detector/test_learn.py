@@ -1,4 +1,4 @@
-"""The detector's loss, and that a network learns by it."""
+"""A detector is trained: by heart, to the same numbers after a kill, into a folder that tells all."""
 
 from __future__ import annotations
 
@@ -7,129 +7,94 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
+
+pytest.importorskip("tensorflow")
 
 from edge.errors import UsageError
-from train.detector.learn import DetectorSettings, Learner, decoder_of, example_scene, jitter, judge_examples, lit
-from train.detector.loss import YoloLoss, giou, iou
-from train.detector.model import HEIGHT, WIDTH, build, manifest
-from train.detector.scenes import TRAINED, Examples, gather, render
+from tests.train.detector.photos import CLASSES, write_photos
+from train.detector import session as sessions
+from train.detector.settings import LearnSettings
 from train.detector.train import main
+from train.runs import RunFolder
+
+SMALL = ["--set", "width=96", "--set", "height=64", "--set", "batch=4", "--set", "warm_up=4", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")
-def examples() -> Examples:
-    return gather(list(render(range(8), 4, WIDTH, HEIGHT, workers=1)))
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_photos(tmp_path_factory.mktemp("photos"), 16)
 
 
-def test_the_network_is_small_and_says_what_it_is() -> None:
-    model = build()
-    assert model.count_params() <= 300_000
-    head = manifest()["decode"]["heads"][0]
-    assert model.output_shape[-1] == len(head["anchors"]) * 6
+@pytest.fixture(scope="module")
+def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs, from start to end."""
+    run = tmp_path_factory.mktemp("runs") / "straight"
+    assert main(["--data", str(data), "--epochs", "3", "--seed", "5", "--run", str(run), *SMALL]) == 0
+    return run
 
 
-def test_overlap() -> None:
-    one = tf.constant([[0.5, 0.5, 0.2, 0.4]])
-    assert iou(one, one).numpy() == pytest.approx([1.0])
-    half = tf.constant([[0.6, 0.5, 0.2, 0.4]])
-    assert iou(one, half).numpy() == pytest.approx([1 / 3], rel=1e-5)
-    apart = tf.constant([[0.9, 0.5, 0.1, 0.1]])
-    assert iou(one, apart).numpy() == pytest.approx([0.0]) and giou(one, apart).numpy()[0] < -0.3
+def weights(run: Path) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in RunFolder.open(run).load_policy().get_weights()]
 
 
-def test_every_person_has_a_cell_and_the_answer_is_read_as_the_runtime_reads_it(examples: Examples) -> None:
-    """A head filled in as the loss asks decodes, by the runtime's decoder, to the labelled boxes."""
-    model = build()
-    _, rows, columns, channels = model.output_shape
-    loss = YoloLoss(WIDTH, HEIGHT, rows, columns)
-    boxes, kinds = tf.constant(examples.boxes), tf.constant(examples.kinds.astype(np.int32))
-    match, truth = (part.numpy() for part in loss._assign(boxes, kinds))
-    cells, anchors = loss._cells.numpy(), loss._anchors.numpy()
-    decoder = decoder_of(model, 0.5)
-    for number, image in enumerate(examples.images):
-        scene = example_scene(image, examples.boxes[number], examples.kinds[number])
-        raw = np.full((rows * columns * channels // 6, 6), -9.0, np.float32)
-        mine = match[number] > 0
-        middle = (truth[number, mine, :2] * [columns, rows] - cells[mine] + 0.5) / 2.0
-        assert ((middle > 0) & (middle < 1)).all()
-        raw[mine, :2] = np.log(middle / (1 - middle))
-        raw[mine, 2:4] = np.log(truth[number, mine, 2:] / anchors[mine])
-        raw[mine, 4:] = 9.0
-        head = raw.reshape(1, rows, columns, channels)
-        found = decoder.decode([head]).boxes * [WIDTH, HEIGHT, WIDTH, HEIGHT]
-        asked = scene.asked(TRAINED)
-        for box in scene.boxes[asked]:
-            assert np.abs(found - box).max(axis=1).min() < 0.01
-        if not asked.any():
-            assert not len(found)
-        decoded, _, _ = loss.decode(tf.constant(head))
-        np.testing.assert_allclose(decoded.numpy()[0, mine], truth[number, mine], atol=1e-4)
-        right = loss(tf.constant(head), boxes[number : number + 1], kinds[number : number + 1])
-        wrong = loss(tf.zeros_like(head), boxes[number : number + 1], kinds[number : number + 1])
-        assert right.total.numpy() < 0.2 < wrong.total.numpy()
+def test_a_run_leaves_a_folder_that_tells_all(straight: Path, data: Path) -> None:
+    names = {path.name for path in straight.iterdir()}
+    assert {"checkpoint.keras", "curve.png", "evaluation.json", "predictions.png", "resume.npz"} <= names
+    assert list((straight / "tensorboard").iterdir()) and "damaged.txt" not in names
+    settings = json.loads((straight / "settings.json").read_text())
+    assert (settings["task"], settings["seed"], settings["steps"]) == ("detector", 5, 6)
+    assert settings["manifest"]["labels"] == list(CLASSES) and settings["environment"]["data"] == str(data)
+    assert len(settings["manifest"]["decode"]["heads"]) == 3
+    found = json.loads((straight / "evaluation.json").read_text())
+    assert found["images"] == 8 and set(found["classes"]) == set(CLASSES)
+    rows = (straight / "progress.csv").read_text().splitlines()
+    assert len(rows) == 4 and rows[0].split(",")[:2] == ["step", "loss"]
 
 
-def test_jitter_moves_boxes_with_the_picture() -> None:
-    images = np.zeros((16, HEIGHT, WIDTH, 3), np.uint8)
-    images[:, HEIGHT // 4 : 3 * HEIGHT // 4, 20:40] = 250
-    boxes = np.zeros((16, 4, 4), np.float32)
-    boxes[:, 0] = (30 / WIDTH, 0.5, 20 / WIDTH, 0.5)
-    kinds = np.zeros((16, 4), np.int8)
-    kinds[:, 0] = 1
-    pictures, moved, counts, light = jitter(np.random.default_rng(1), images, boxes, kinds)
-    assert 0 < (moved[:, 0, 0] > 0.5).sum() < 16 and (moved[:, 0, 3] > 0.6).any()
-    assert (moved[:, 1:] == 0).all() and (counts[:, 1:] == 0).all() and images[0, 50, 30, 0] == 250
-    shown = lit(tf.constant(pictures), tf.constant(light)).numpy()
-    assert shown.min() >= 0 and shown.max() <= 1 and shown.std(axis=0).max() > 0.05
-    for picture, (x, y, width, height), count in zip(shown, moved[:, 0], counts[:, 0], strict=True):
-        if count == 0:
-            continue
-        bright = picture.mean(axis=2) > (picture.min() + picture.max()) / 2
-        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-        assert (columns[0] + columns[-1] + 1) / 2 == pytest.approx(x * WIDTH, abs=1.5)
-        assert (rows[0] + rows[-1] + 1) / 2 == pytest.approx(y * HEIGHT, abs=1.5)
-        assert len(columns) == pytest.approx(width * WIDTH, abs=2) and len(rows) == pytest.approx(
-            height * HEIGHT, abs=2
-        )
-
-
-def test_light_leaves_a_picture_alone_where_it_should() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
-    plain = np.concatenate([np.eye(3), np.zeros((1, 3))])[None].repeat(2, axis=0) / 255
-    np.testing.assert_allclose(lit(tf.constant(images), tf.constant(plain, tf.float32)), images / 255, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_a_handful_of_pictures_is_learnt_by_heart(examples: Examples) -> None:
-    some = Examples(examples.images[:12], examples.boxes[:12], examples.kinds[:12])
-    settings = DetectorSettings(batch=12, warm_up=10, average=0.9, checks=2, weight_decay=0.0)
-    learner = Learner(settings, 0, 220, some, some)
-    before = judge_examples(learner.model, some).ap
-    course = list(learner.learn())
-    assert course[-1].loss < 0.5 * course[0].loss
-    assert before < 0.2 and learner.best > 0.9
-
-
-def test_a_run_leaves_a_folder_that_tells_all(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_best_and_resume_comes_to_the_same_numbers(
+    straight: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "run"
-    small = ["--set", "rooms=3", "--set", "frames=2", "--set", "check_rooms=2", "--set", "batch=4", "--set", "checks=1"]
-    assert main(["--steps", "3", "--seed", "5", "--run", str(run), "--workers", "1", *small]) == 0
-    names = {path.name for path in run.iterdir()}
-    assert {"settings.json", "checkpoint.keras", "curve.png", "predictions.png", "progress.csv", "tensorboard"} <= names
+    steps = sessions.Learner.learn_epoch
+
+    def interrupted(learner: sessions.Learner) -> object:
+        for step in steps(learner):
+            if step.step == 4:  # in the middle of the second epoch
+                raise KeyboardInterrupt
+            yield step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions.Learner, "learn_epoch", interrupted)
+        assert main(["--data", str(data), "--epochs", "3", "--seed", "5", "--run", str(run), *SMALL]) == 130
+    assert (run / "predictions.png").exists() and len(weights(run)) == len(weights(straight))
+    assert main(["--run", str(run), "--resume"]) == 0
+    for one, other in zip(weights(straight), weights(run), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    first, second = ((folder / "progress.csv").read_text().splitlines()[1:] for folder in (straight, run))
+    for row, same in zip(first, second, strict=True):
+        np.testing.assert_allclose(*(np.array(line.split(","), float) for line in (row, same)), rtol=1e-3)
+
+
+def test_what_gets_no_better_is_stopped() -> None:
+    class Course:
+        settings = LearnSettings(patience=3)
+        best_epoch = 4
+
+        class learner:
+            epoch = 6
+
+    assert not sessions.Session._stuck(Course)  # type: ignore[arg-type]
+    Course.learner.epoch = 7
+    assert sessions.Session._stuck(Course)  # type: ignore[arg-type]
+
+
+def test_rendered_rooms_are_learnt_from(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = ["--set", "rooms=3", "--set", "frames=2", "--set", "check_rooms=2", "--set", "batch=4"]
+    assert main(["--steps", "1", "--run", str(run), "--workers", "1", *small]) == 0
     settings = json.loads((run / "settings.json").read_text())
-    assert (settings["task"], settings["seed"], settings["steps"]) == ("detector", 5, 3)
-    assert settings["manifest"]["labels"] == ["person"] and settings["agent"]["rooms"] == 3
-
-
-def test_the_same_seed_gives_the_same_network(examples: Examples) -> None:
-    def weights() -> list[np.ndarray]:
-        learner = Learner(DetectorSettings(batch=8, checks=1), 3, 3, examples, examples)
-        list(learner.learn())
-        return learner.best_weights
-
-    for one, other in zip(weights(), weights(), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+    assert settings["manifest"]["labels"] == ["person"] and settings["environment"]["rooms"] == 3
+    assert RunFolder.open(run).load_policy().count_params() <= 320_000
 
 
 @pytest.mark.parametrize(
@@ -137,12 +102,30 @@ def test_the_same_seed_gives_the_same_network(examples: Examples) -> None:
     [
         (["--set", "room=3"], "did you mean 'rooms'"),
         (["--set", "rooms=none"], "expected a whole number"),
-        (["--steps", "0"], "--steps is 0"),
-        (["--resume"], "cannot be resumed"),
+        (["--steps", "0"], "no whole number from 1"),
+        (["--resume"], "not a run folder"),
         (["--algo", "ppo"], "invalid choice"),
+        (["--classes", "a"], "--classes goes with --data"),
+        (["--freeze"], "--freeze goes with --from"),
+        (["--data", "DATA", "--classes", "disc,lamp"], "no class 'lamp'"),
+        (["--data", "DATA", "--set", "width=100"], "multiple of 32"),
+        (["--data", "none.yaml"], "none.yaml cannot be read"),
+        (["--data", "DATA", "--from", "none.tflite"], "none.keras is not there"),
+        (["--data", "DATA", "--from", "DATA"], "convert Darknet's files first"),
     ],
 )
-def test_mistakes_are_one_sentence(arguments: list[str], told: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=told):
-        main([*arguments, "--run", str(tmp_path / "run")])
+def test_mistakes_are_one_sentence(arguments: list[str], told: str, data: Path, tmp_path: Path) -> None:
+    from edge.errors import EdgeError
+
+    given = [str(data) if argument == "DATA" else argument for argument in arguments]
+    with pytest.raises(EdgeError, match=told) as caught:
+        main([*given, "--run", str(tmp_path / "run")])
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_resumes_is_not_changed(straight: Path, data: Path) -> None:
+    with pytest.raises(UsageError, match="--set cannot change a run that resumes"):
+        main(["--run", str(straight), "--resume", "--set", "batch=2"])
+    with pytest.raises(UsageError, match="already holds a run"):
+        main(["--data", str(data), "--run", str(straight), *SMALL])
