@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -115,13 +116,23 @@ def run(job: Job, seconds: float, film: Path, python: str) -> Row:
 
 
 def late_in(recording: Path) -> int:
-    """Late iterations and deadlines left out, as the recording tells them."""
+    """Late iterations and deadlines left out, as the recording tells them.
+
+    Its last line but one has both numbers, where there are any; what its iterations show by themselves must be among
+    them (they miss what was left out after the last).
+    """
     from mcap.reader import make_reader
 
     with open(recording, "rb") as file:
         loops = [json.loads(message.data) for _, _, message in make_reader(file).iter_messages(topics=["/loop"])]
-    late = sum(found["lateness"] > 1 / RATE_HZ for found in loops)
-    return late + left_out(np.array([found["due"] for found in loops]))
+    with open(recording, "rb") as file:
+        lines = [json.loads(message.data)["message"] for _, _, message in make_reader(file).iter_messages(["/log"])]
+    told = [re.fullmatch(r"(\d+) iterations began more than a period late, (\d+) .*", line) for line in lines]
+    late, left = next(((int(found[1]), int(found[2])) for found in told if found), (0, 0))
+    shown = sum(found["lateness"] > 1 / RATE_HZ for found in loops) + left_out(np.array([one["due"] for one in loops]))
+    if shown > late + left + loops[-1]["dropped"]:  # what the recorder dropped looks as if it was left out
+        raise RuntimeError(f"the recording tells of {late} late and {left} left out, and shows {shown}")
+    return late + left
 
 
 def left_out(due: NDArray[np.float64]) -> int:

@@ -36,6 +36,7 @@ from edge.policies import make
 from edge.recordings.recorder import Recorder
 from robot.clock import WallClock
 from robot.config import load
+from robot.realtime import realtime
 from robot.sim.body import SimBody
 from robot.sim.rooms import make_room
 from robot.types import Senses
@@ -103,7 +104,8 @@ def block(film: Film, seconds: float, folder: Path, pictures: Pictures, recorded
         process = time.process_time()
         clock_of = None if recorder is None else time.pthread_getcpuclockid(recorder.thread.ident or 0)
         thread = 0.0 if clock_of is None else time.clock_gettime(clock_of)
-        summary = loop.run(seconds, on_tick=on_tick)
+        with realtime():  # as `edgebot run` does
+            summary = loop.run(seconds, on_tick=on_tick)
         thread = 0.0 if clock_of is None else time.clock_gettime(clock_of) - thread
         process, wall = time.process_time() - process, clock.now() - began
     if summary.ended != "duration":

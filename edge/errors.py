@@ -1,4 +1,11 @@
-"""The errors of the mind, each shown to people as one sentence with exit code 2."""
+"""The errors of the mind, each shown to people as one sentence with exit code 2, and any error in one line."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from robot.errors import RobotError
 
 
 class EdgeError(Exception):
@@ -11,3 +18,18 @@ class ModelError(EdgeError):
 
 class UsageError(EdgeError):
     """An argument of the command line has no meaning here."""
+
+
+def sentence(error: BaseException) -> str:
+    """An exception in one line: what it says, and for one that is not the product's own, its type and place."""
+    text = " ".join(str(error).split())
+    if is_own(error):
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{where}{': ' if text else ''}{text}"
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether it is one that the product raises itself, in words for people."""
+    return isinstance(error, (EdgeError, RobotError))

@@ -13,65 +13,25 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from math import ceil
 
-from edge.errors import EdgeError
+from edge.errors import EdgeError, is_own, sentence
 from edge.guard import MOVING, Guard, Reason
 from edge.perception.frames import FrameCheck
 from edge.perception.runner import Perception
 from edge.signals import Interrupted, stop_on_signal
 from edge.summary import Ended, Incidents, Summary
+from edge.tick import Link, Recorder, Tick
 from edge.timing import Latency
-from edge.types import Detections, Observation, Policy
+from edge.types import Observation, Policy
 from robot.clock import VirtualClock, WallClock
-from robot.errors import RobotError
 from robot.kinematics import twist_from_wheels
 from robot.types import STOP, Body, Clock, Command, Reading, Senses, Twist, Wheels
 
+__all__ = ["Loop", "Tick"]
+
 GIVE_UP_S = 10.0
 """How long a body may fail without one good iteration: a motor process that is started anew needs two seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One iteration, as recorders and displays see it; times are the clock's seconds."""
-
-    index: int
-    due: float
-    now: float  # when it began
-    acted: float  # when its command was at the wheels
-    senses: Senses
-    detections: Detections | None
-    wanted: Command
-    command: Command  # what the guard made of it
-    applied: Wheels
-    reason: Reason
-    message: str  # more on the reason, where there is more to say
-    overruns: int  # so far
-    asked: bool = True  # whether the policy was called
-    before: Wheels = STOP  # what was on the wheels when it was
-
-
-class Link(Protocol):
-    """Whoever drives from elsewhere, as the loop sees it; `edge.link` has one."""
-
-    @property
-    def heard_at(self) -> float | None:
-        """When the newest message was taken, by the body's clock; None before the first."""
-
-
-class Recorder(Protocol):
-    """What the loop hands its iterations to. Neither call may block; both raise `EdgeError` once it has failed.
-
-    One that has failed is called no more: its robot halts for an iteration, then drives on without it.
-    """
-
-    def tick(self, tick: Tick) -> None: ...
-
-    def log(self, stamp: float, level: str, message: str) -> None: ...
-
 
 STAGES = ("lateness", "sense", "perception", "policy", "guard", "actuation", "recording", "capture age", "range age")
 
@@ -118,7 +78,7 @@ class Loop:
         self._start = 0.0
         self._said: tuple[str, float] = ("", 0.0)
         self._failing_since: float | None = None
-        self._ticks = self._overruns = self._missed = self._faults = 0
+        self._ticks = self._overruns = self._late = self._missed = self._faults = 0
         self._distance_m = 0.0
 
     def run(
@@ -158,6 +118,9 @@ class Loop:
             self.body.stop()
             self.guard.shutdown()
             self._applied = STOP
+        if self._late or self._missed:
+            left_out = f"{self._missed} deadlines were left out"
+            self._log("warning", f"{self._late} iterations began more than a period late, {left_out}")
         self._log("info", f"ended: {ended}{': ' if message else ''}{message}")
         return self._summary(ended, message, self.clock.now() - start)
 
@@ -169,10 +132,10 @@ class Loop:
         on_tick: Callable[[Tick], None] | None,
     ) -> Ended:
         clock, period = self.clock, self.period_s
-        step = 0
+        step, steps = 0, None if duration_s is None else ceil((duration_s - 1e-9) / period)
         while True:
             due = start + step * period
-            if duration_s is not None and step * period >= duration_s - 1e-9:
+            if duration_s is not None and steps is not None and step >= steps:
                 clock.sleep_until(start + duration_s)
                 return Ended.DURATION
             clock.sleep_until(due)
@@ -191,6 +154,8 @@ class Loop:
                 # not cost the next; the other half is left to sleep in, where every iteration is too long.
                 self._overruns += 1
                 following = int((done - start) / period + 0.5)
+                if steps is not None:  # what lies behind the end was never due
+                    following = min(following, steps)
                 self._missed += following - step
                 step = following
 
@@ -199,6 +164,7 @@ class Loop:
         clock, watch, latencies = self.clock, self._watch, self.latencies
         now = clock.now()
         latencies["lateness"].add(now - due)
+        self._late += now - due > self.period_s
         senses, detections = _nothing(now), None
         wanted: Command = STOP
         command: Command = STOP
@@ -275,7 +241,7 @@ class Loop:
         """Take note of an iteration that raised, the wheels being at zero; returns what went wrong."""
         self.guard.halted()
         policy = stage.startswith("policy")
-        what = sentence(error) if _own(error) and not policy else f"{stage}: {sentence(error)}"
+        what = sentence(error) if is_own(error) and not policy else f"{stage}: {sentence(error)}"
         if policy:
             self._faults += 1
         elif stage != "perception" and self._failing_since is None:
@@ -283,7 +249,7 @@ class Loop:
         said, when = self._said
         if said != what or now - when >= 60.0:  # fifty tracebacks a second help nobody
             self._said = (what, now)
-            self._log("error", what if _own(error) else f"{what}\n{traceback.format_exc()}")
+            self._log("error", what if is_own(error) else f"{what}\n{traceback.format_exc()}")
         return what
 
     def _lose_recording(self, error: Exception) -> None:
@@ -291,7 +257,7 @@ class Loop:
         self._applied = STOP
         self.guard.halted()
         self.recorder = None
-        what = sentence(error) if _own(error) else f"recording: {sentence(error)}"
+        what = sentence(error) if is_own(error) else f"recording: {sentence(error)}"
         self._incidents.note(self.clock.now() - self._start, Reason.FAULT, what)
 
     def _tell(self, now: float, reason: Reason, message: str) -> None:
@@ -325,24 +291,11 @@ class Loop:
             incidents=self._incidents.told(),
             stages=stages,
             overruns=self._overruns,
+            late=self._late,
             missed=self._missed,
             policy_faults=self._faults,
             perception_restarts=0 if self.perception is None else self.perception.restarts,
         )
-
-
-def sentence(error: BaseException) -> str:
-    """An exception in one line: what it says, and for one that is not the product's own, its type and place."""
-    text = " ".join(str(error).split())
-    if _own(error):
-        return text
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{where}{': ' if text else ''}{text}"
-
-
-def _own(error: BaseException) -> bool:
-    return isinstance(error, (EdgeError, RobotError))
 
 
 def in_numbers(wanted: Command) -> Command:

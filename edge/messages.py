@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.loop import Tick
+    from edge.tick import Tick
 
 FORMATS = ("jpeg", "png")
 JPEG_QUALITY = 85

@@ -16,7 +16,7 @@ from robot.realtime import Granted, realtime
 from robot.types import Clock
 
 if TYPE_CHECKING:
-    from edge.loop import Tick
+    from edge.tick import Tick
 
 OnTick = Callable[["Tick"], None]
 

@@ -45,7 +45,8 @@ class Summary:
     incidents: tuple[Incident, ...]  # what stopped the robot, in the order in which it first came up
     stages: dict[str, Stage]
     overruns: int  # iterations that ended after the next deadline
-    missed: int  # deadlines skipped because of them
+    late: int  # iterations that began more than a period after their deadline
+    missed: int  # deadlines that were left out, since an iteration before them took too long
     policy_faults: int  # iterations in which the policy raised
     perception_restarts: int
 

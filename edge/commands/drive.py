@@ -15,8 +15,8 @@ from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.controls import Controls
-    from edge.loop import Tick
     from edge.session import Session
+    from edge.tick import Tick
 
 EXAMPLES = """\
 keys, held down: W A S D or the arrows; space stops, Q or Ctrl-C ends.
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
             "that runs elsewhere"
         )
     recording = wanted(args)
-    from edge.commands.run import CODES, exit_code, heard_by_nobody, report
+    from edge.commands.run_report import CODES, exit_code, heard_by_nobody, report
     from edge.controls import Gamepad, HoldToDrive, open_controls
     from edge.session import Settings, open_session
     from edge.signals import Interrupted, stop_on_signal
@@ -127,7 +127,7 @@ def display(session: Session) -> Iterator[Callable[[Tick], None] | None]:
     from rich.text import Text
 
     from edge.commands.journal import Journal
-    from edge.commands.run import status
+    from edge.commands.run_report import status
     from edge.sketch import Sketch
 
     console = Console(stderr=True, highlight=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edge.guard import MOVING, SENTENCES, Reason
 
 if TYPE_CHECKING:
-    from edge.loop import Tick
+    from edge.tick import Tick
 
 LINES = 64
 """What may wait to be written; more is counted and told when there is room again."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.run import status
+from edge.commands.run_report import status
 from edge.errors import UsageError
 from edge.export.formats import Options, film_writer
 from edge.export.frames import Beat, beats, no_frames, rate, results, same_size

@@ -16,7 +16,7 @@ from typing import Any
 
 from edge.errors import UsageError
 from edge.link.wire import LARGEST, Answer, Command, State, Word, open_command, resolve, seal_answer
-from edge.loop import Tick
+from edge.tick import Tick
 from edge.types import Observation
 from robot.config import RobotConfig
 from robot.types import Twist

@@ -18,11 +18,11 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from edge import messages
-from edge.loop import Tick
 from edge.perception.runner import fresh
 from edge.reasons import Reason
 from edge.recordings import decode
 from edge.recordings.decode import Line, Picture, UnreadableError
+from edge.tick import Tick
 from edge.types import Detections
 from robot.config import RobotConfig
 from robot.types import STOP, Wheels

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from edge import messages
 from edge.errors import EdgeError
-from edge.loop import Tick
 from edge.recordings import rotation as folders
 from edge.recordings.disk import Disk, sync_folder
+from edge.recordings.entries import Entries, Item, Pose
 from edge.recordings.mcap_file import McapWriter
 from edge.recordings.rotation import Rotation
+from edge.tick import Tick
 from robot.clock import WallClock
 
 FLUSH_S = 0.5
@@ -36,10 +36,6 @@ WAITING = 16
 
 CLOSE_S = 20.0
 """How long closing waits for a disk that does not answer."""
-
-Pose = tuple[float, float, float]
-_Tick = tuple[Tick, Pose | None]
-_Line = tuple[float, str, str]
 
 
 class RecordingError(EdgeError):
@@ -94,23 +90,21 @@ class Recorder:
         self._rotation = rotation
         self._metadata = {"run": uuid4().hex} | {key: str(text) for key, text in (metadata or {}).items()}
         self._attachments = dict(attachments or {})
-        self._pose, self._wait, self._format = pose, wait, frames
+        self._pose, self._wait = pose, wait
+        self._entries = Entries(frames)
         self._room = min(room, WAITING) if wait else room
         # A SimpleQueue's put takes no lock that the writing thread could hold while it is not running.
-        self._queue: queue.SimpleQueue[_Tick | _Line | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._clock = WallClock()
         self._closed = False
         self._late = 0  # items that came after the end
         self._fresh = 0  # items that no fsync has confirmed yet
-        self._disk: Disk  # these four are the file's at hand, set by `_open`
+        self._disk: Disk  # these three are the file's at hand, set by `_open`
         self._writer: McapWriter
         self._opened = 0.0
         self._others = 0  # bytes of the folder's other recordings
         self._size = 0  # and of this one
         self._told = 0  # drops that the file knows of
-        self._spoiled: set[str] = set()  # what could not be encoded, told once each
-        self._last = 0.0  # stamp of the newest item
-        self._frame = self._found = float("-inf")  # stamps of the newest frame and detections written
         if rotation is None and not overwrite and self.path.is_file() and self.path.stat().st_size:
             raise RecordingError(
                 f"recording {self.path} exists already; choose another name, or add --overwrite to replace it"
@@ -188,7 +182,7 @@ class Recorder:
             with suppress(RecordingError):
                 self.close()
 
-    def _put(self, item: _Tick | _Line) -> None:
+    def _put(self, item: Item) -> None:
         while not self.error and not self._closed:
             if self._queue.qsize() < self._room:
                 self._queue.put(item)
@@ -213,7 +207,8 @@ class Recorder:
                 else:
                     if item is None:
                         break
-                    self._take(item)
+                    self._fresh += 1
+                    self._entries.take(item, self.dropped)
                 began = now()
                 if began >= due:
                     due = began + FLUSH_S  # from its beginning: a slow disk does not make the chunks longer
@@ -227,51 +222,10 @@ class Recorder:
         finally:
             self._disk.close()
 
-    def _take(self, item: _Tick | _Line) -> None:
-        """Encode one item. What cannot be encoded is left out and told; only the disk ends a recording."""
-        self._fresh += 1
-        if len(item) == 2:
-            tick, pose = item
-            self._last = tick.acted
-            self._write_tick(tick, pose)
-        else:
-            self._last = item[0]
-            self._write(messages.LOG, item[0], lambda: messages.log(*item))
-
-    def _write_tick(self, tick: Tick, pose: Pose | None) -> None:
-        self._write(messages.SENSE, tick.now, lambda: messages.senses(tick.senses))
-        self._write(messages.COMMAND, tick.acted, lambda: messages.acts(tick))
-        self._write(messages.LOOP, tick.acted, lambda: messages.loop(tick, self.dropped))
-        frame, found = tick.senses.frame, tick.detections
-        if frame is not None and frame.stamp > self._frame:
-            self._frame = frame.stamp
-            self._write(messages.CAMERA, tick.now, lambda: messages.picture(frame, self._format))
-        if found is not None and found.stamp > self._found:
-            self._found = found.stamp
-            self._write(messages.DETECTIONS, tick.now, lambda: messages.detections(found))
-            self._write(messages.ANNOTATIONS, tick.now, lambda: messages.boxes(found))
-        if pose is not None:
-            self._write(messages.POSE, tick.now, lambda: messages.pose(tick.now, *pose))
-
-    def _write(self, topic: messages.Topic, stamp: float, make: Callable[[], bytes | dict[str, Any]]) -> None:
-        try:
-            made = make()
-            data = made if isinstance(made, bytes) else messages.encode(made)
-        except Exception as error:
-            if topic.name not in self._spoiled:
-                self._spoiled.add(topic.name)
-                self._warn(f"{topic.name} lacks what cannot be written: {type(error).__name__}: {error}")
-            return
-        self._writer.add(self._channels[topic.name], messages.nanoseconds(stamp), data)
-
-    def _warn(self, text: str) -> None:
-        data = messages.encode(messages.log(self._last, "warning", text))
-        self._writer.add(self._channels[messages.LOG.name], messages.nanoseconds(self._last), data)
-
     def _tell_drops(self) -> None:
         dropped = self.dropped
         if dropped > self._told:
-            self._warn(f"{dropped - self._told} items were dropped: the disk or the processor is too slow")
+            self._entries.warn(f"{dropped - self._told} items were dropped: the disk or the processor is too slow")
             self._told = dropped
 
     def _flush(self) -> None:
@@ -310,12 +264,7 @@ class Recorder:
             for name, data in self._attachments.items():
                 media = "application/json" if name.endswith(".json") else "application/octet-stream"
                 writer.attachment(name, media, data)
-            self._channels = {
-                topic.name: writer.channel(
-                    topic.name, topic.schema_name, topic.schema_encoding, topic.schema_data, topic.encoding
-                )
-                for topic in messages.TOPICS
-            }
+            self._entries.begin(writer)
             disk.sync()
             sync_folder(self.path.parent)
         except OSError:

@@ -138,8 +138,22 @@ def test_an_overrun_is_counted_and_its_deadlines_are_skipped_not_caught_up() -> 
     assert steps[6] >= 10
     assert summary.overruns >= 1
     assert summary.missed >= 4
-    assert summary.ticks + summary.missed >= 49  # every deadline was met or counted
+    assert summary.ticks + summary.missed == 50  # every deadline was met or counted
+    assert summary.late == sum(tick.now - tick.due > 0.02 for tick in notes.ticks)
+    assert any(f"{summary.late} iterations began more than a period late, {summary.missed} deadlines" in text
+               for _, text, _ in notes.logs)  # fmt: skip
     assert all(after > before for before, after in zip(dues, dues[1:], strict=False))
+
+
+def test_deadlines_behind_the_end_were_never_due() -> None:
+    def act(step: int, observation: Observation) -> Twist:
+        if step == 8:
+            time.sleep(0.2)
+        return AHEAD
+
+    with simulated(Scripted(act), WallClock()) as (loop, _, _):
+        summary = loop.run(0.2)
+    assert summary.ticks + summary.missed == 10
 
 
 def test_an_iteration_that_is_a_little_too_long_does_not_cost_the_next_deadline() -> None:

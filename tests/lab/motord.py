@@ -220,7 +220,7 @@ def main(argv: list[str]) -> int:
     finally:
         if args.keep:
             args.keep.write_text(json.dumps(rows, indent=1))
-    text, good = motord_table.document(rows, commit, time.monotonic() - began, help_ms())
+    text, good = motord_table.document(rows, commit, time.monotonic() - began, help_ms(), args.accel)
     print(text)
     if args.write:
         (ROOT / "docs" / "proof-motord.md").write_text(text)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]
+WAYS = {"tcg": "emulated", "kvm": "virtual, by KVM"}
 
 
 def low_within(bound_ms: float) -> Callable[[Row], bool]:
@@ -111,7 +112,7 @@ def needs_turning(name: str) -> bool:
     return not name.startswith(("start", "released", "latched", "guest"))
 
 
-def document(rows: list[Row], commit: str, took_s: float, native_ms: float) -> tuple[str, bool]:
+def document(rows: list[Row], commit: str, took_s: float, native_ms: float, accel: str = "tcg") -> tuple[str, bool]:
     """The page, and whether every claim held.
 
     Args:
@@ -119,6 +120,7 @@ def document(rows: list[Row], commit: str, took_s: float, native_ms: float) -> t
         commit: that was proved.
         took_s: by the whole run.
         native_ms: `edgebot-motord --help` on this machine; in the guest it is in the rows.
+        accel: qemu's accelerator.
     """
     start = next((row for row in rows if row.get("row") == "start"), {})
     help_ms = next((row["help_ms"] for row in rows if "help_ms" in row), None)
@@ -139,7 +141,7 @@ def document(rows: list[Row], commit: str, took_s: float, native_ms: float) -> t
     said = [
         f"{time.strftime('%Y-%m-%d %H:%M')}, commit {commit}, {took_s / 60:.0f} min; guest: Debian's kernel "
         f"{start.get('kernel', '?')}, {start.get('systemd', '?')}, Python {start.get('python', '?')}, "
-        "2 emulated cores (qemu, TCG).",
+        f"2 cores (qemu, {WAYS.get(accel, accel)}).",
         f"`edgebot-motord --help` takes {native_ms:.0f} ms on the machine itself and "
         f"{f'{help_ms:.0f} ms' if help_ms else '?'} in the guest ({slow} times): times that hold a start of Python are "
         "the emulation's.",
