@@ -71,3 +71,15 @@ def test_a_bound_is_a_bound() -> None:
     assert not held([*good[:index], late, *good[index + 1 :]])
     stalled = late | {"gap_ms": 40.0}  # the emulation stood still for longer than what is too much
     assert held([*good[:index], stalled, *good[index + 1 :]])
+
+
+def test_what_a_run_did_not_reach_is_done_by_the_next() -> None:
+    good = rows()
+    assert motord_table.missing(good) == []
+    assert [claim for claims in motord_table.PARTS.values() for claim in claims] == list(motord_table.CLAIMS[1:])
+    cut = [row for row in good if not row["row"].startswith("guest's power cut")]
+    assert motord_table.missing(cut) == ["latched"]
+    stood = [row | {"turning": False} if row["row"] == "motord SIGINT" else row for row in good]
+    assert motord_table.missing(stood) == ["motord_ended"]
+    guest = (ROOT / "tests" / "lab" / "motord_guest.py").read_text()
+    assert all(f"\ndef {part}(" in guest for part in motord_table.PARTS)

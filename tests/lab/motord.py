@@ -1,6 +1,7 @@
 """motord's death on kernel lines that outlive it: a guest with a simulated GPIO chip, systemd and the rendered unit.
 
-    python tests/lab/motord.py --write      about 6 minutes; the table goes to docs/proof-motord.md
+    python tests/lab/motord.py --write      about 8 minutes; the table goes to docs/proof-motord.md
+    python tests/lab/motord.py --keep rows.json --parts 2       two parts that are not there yet, and so on
 
 The guest is x86 with Debian's kernel under qemu's emulation and this machine's files, read-only. Its GPIO chip is the
 kernel's gpio-sim, built from Debian's source of the same kernel: a line that nobody holds falls to its pull, as a
@@ -109,15 +110,23 @@ def lgpio() -> Path:
     return site
 
 
-def export(folder: Path, commit: str) -> str:
-    """That commit's files into `folder`, so that nobody's edits come between; its short name."""
+def kept(path: Path | None, commit: str) -> tuple[list[dict[str, Any]], float]:
+    """Rows of earlier calls for the same commit, and how long they took (s)."""
+    if path is None or not path.exists():
+        return [], 0.0
+    found = json.loads(path.read_text())
+    if found["commit"] != commit:
+        sys.exit(f"{path} has rows of commit {found['commit']}, not of {commit}; give --commit, or another file")
+    return found["rows"], found["took_s"]
+
+
+def export(folder: Path, commit: str) -> None:
+    """That commit's files into `folder`, so that nobody's edits come between."""
     folder.mkdir()
-    name = guest.run("git", "rev-parse", "--short", commit, cwd=ROOT).strip()
-    packed = subprocess.run(["git", "archive", name], cwd=ROOT, capture_output=True, check=True)
+    packed = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", folder], input=packed.stdout, check=True)
     for compiled in (folder / "robot", folder / "tests" / "lab", lgpio()):  # as an installation is
         guest.run(sys.executable, "-m", "compileall", "-q", compiled)
-    return name
 
 
 def files() -> dict[str, str]:
@@ -155,11 +164,14 @@ def archive(folder: Path, source: Path) -> Path:
     return guest.initramfs(folder, MODULES, init, [guest.gpio_sim()], files(), {"lab/lines": lines})
 
 
-def boot(folder: Path, ram: Path, disk: Path, phase: int, rows: list[dict[str, Any]], accel: str) -> str:
+def boot(
+    folder: Path, ram: Path, disk: Path, phase: int, parts: list[str], rows: list[dict[str, Any]], accel: str
+) -> str:
     """One boot, whose rows are appended; returns how it ended: reboot, cut, off."""
     console, told = folder / f"console{phase}.txt", folder / f"told{phase}.txt"
     process = guest.qemu(
-        ram, f"systemd.unit=lab.target systemd.show_status=no loglevel=3 lab.phase={phase}", [console, told],
+        ram, f"systemd.unit=lab.target systemd.show_status=no loglevel=3 lab.phase={phase} lab.parts={','.join(parts)}",
+        [console, told],
         "-drive", f"file={disk},format=raw,if=virtio,cache=writeback", cores=2, accel=accel,
     )  # fmt: skip
     until, seen = time.monotonic() + LIMIT_S, 0
@@ -197,20 +209,24 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commit", default="HEAD", help="to prove (default %(default)s); edits on disk do not count")
     parser.add_argument("--accel", default="tcg", help="qemu's accelerator (default %(default)s: emulation)")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="write the raw rows there, as JSON")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="rows as JSON: those there are taken, new ones added")
+    parser.add_argument("--parts", type=int, default=len(motord_table.PARTS), help="at most so many (default: all)")
     parser.add_argument("--write", action="store_true", help="write docs/proof-motord.md")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the guest ends with this program
-    rows: list[dict[str, Any]] = []
+    commit = guest.run("git", "rev-parse", "--short", args.commit, cwd=ROOT).strip()
+    rows, before_s = kept(args.keep, commit)
+    parts = motord_table.missing(rows)[: args.parts]
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="edgebot-lab-") as name:
             folder = Path(name)
             folder.chmod(0o755)
-            commit = export(folder / "source", args.commit)
+            export(folder / "source", commit)
             ram, disk = archive(folder, folder / "source"), guest.empty_disk(folder / "disk.img", 64)
-            for phase, wanted in ((1, "reboot"), (2, "cut"), (3, "off")):
-                how = boot(folder, ram, disk, phase, rows, args.accel)
+            ends = ("reboot", "cut", "off") if "latched" in parts else ("off",)
+            for phase, wanted in enumerate(ends if parts else (), 1):
+                how = boot(folder, ram, disk, phase, parts, rows, args.accel)
                 if how != wanted:
                     said = (folder / f"console{phase}.txt").read_text(errors="replace")[-4000:]
                     raise RuntimeError(f"boot {phase} ended by {how!r} instead of {wanted!r}: {said}")
@@ -218,9 +234,10 @@ def main(argv: list[str]) -> int:
         print(f"{error}\n{len(rows)} rows were there until then", file=sys.stderr)
         return 2
     finally:
+        took_s = before_s + time.monotonic() - began
         if args.keep:
-            args.keep.write_text(json.dumps(rows, indent=1))
-    text, good = motord_table.document(rows, commit, time.monotonic() - began, help_ms(), args.accel)
+            args.keep.write_text(json.dumps({"commit": commit, "took_s": took_s, "rows": rows}, indent=1))
+    text, good = motord_table.document(rows, commit, took_s, help_ms(), args.accel)
     print(text)
     if args.write:
         (ROOT / "docs" / "proof-motord.md").write_text(text)

@@ -321,32 +321,35 @@ def void(_: object) -> None:
     return
 
 
-def phase() -> int:
-    words = dict(word.split("=", 1) for word in Path("/proc/cmdline").read_text().split() if "=" in word)
-    return int(words["lab.phase"])
+def words() -> dict[str, str]:
+    """What the host said on the kernel's command line."""
+    return dict(word.split("=", 1) for word in Path("/proc/cmdline").read_text().split() if "=" in word)
 
 
 def main() -> None:
     start_reading()
-    number = phase()
+    said = words()
+    number = int(said["lab.phase"])
     if number == 1:
         systemctl("start", UNIT)
         found = report()
         now = time.monotonic()
         tell(row="start", low_ms=Lines().low_after_ms(0, now), cause=found.cause.name, kernel=os.uname().release,
              systemd=systemctl("--version").splitlines()[0], python=sys.version.split()[0])  # fmt: skip
-        for part in (runtime_rows, motord_killed, resumed, motord_hung, motord_ended, no_pull_downs, latched):
+        for name in said["lab.parts"].split(","):
+            part = globals()[name]
             try:
                 part()
             except Exception as error:  # the other parts are worth having
-                tell(failed=part.__name__, why=f"{type(error).__name__}: {error}")
+                tell(failed=name, why=f"{type(error).__name__}: {error}")
                 for child in CHILDREN:
                     end(child)
                 if DROP_IN.exists():
                     take_away("")
         tell(restarts=systemctl("show", UNIT, "-p", "NRestarts", "--value"))
-        tell(end="reboot")
-        subprocess.run(["systemctl", "reboot"])
+        again = "latched" in said["lab.parts"].split(",")  # what that part pressed is looked at after the next boots
+        tell(end="reboot" if again else "off")
+        subprocess.run(["systemctl", "reboot" if again else "poweroff"])
     elif number == 2:
         after("guest rebooted")
         SWITCH.write_text("o")
