@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
-
 from robot.errors import RobotError
 
 
@@ -25,6 +22,9 @@ def sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if is_own(error):
         return text
+    import traceback  # where it is needed: this module comes with every command
+    from pathlib import Path
+
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}{': ' if text else ''}{text}"
