@@ -6,7 +6,7 @@ LOCK ?= locks/workstation-$(if $(filter Darwin,$(shell uname -s)),macos,linux).t
 PYTHON ?=
 BIN = $(VENV)/bin
 
-.PHONY: help install demo test lint types import-rule docs proof locks clean
+.PHONY: help install demo test lint types import-rule docs proof proof-deploy proof-quick locks clean
 
 help:
 	@echo "make demo         train, convert and run in simulation; the results go to runs/demo/"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint types   check the style and the types"
 	@echo "make docs         write docs/robot-toml.md anew from robot/config.py"
 	@echo "make proof        motord killed on kernel lines and real power cuts, in emulated guests (Debian, about 15 minutes)"
+	@echo "make proof-deploy deploy.sh against an arm64 guest with systemd (Debian, as root; part of make proof)"
 	@echo "make locks        resolve the locks anew from pyproject.toml (needs uv)"
 	@echo "make clean        remove what was built, and $(VENV)"
 	@echo "Each makes $(VENV) first; a second call re-installs nothing. PYTHON=... names another Python (3.11 to 3.13)."
@@ -42,6 +43,13 @@ docs: install
 proof: install
 	$(BIN)/python tests/lab/motord.py --write
 	$(BIN)/python tests/lab/power_cut.py --cuts 10 --write
+	$(BIN)/python tests/lab/deploy.py --write
+
+proof-deploy: install
+	$(BIN)/python tests/lab/deploy.py --write
+
+proof-quick: install
+	$(BIN)/python tests/lab/deploy.py --quick
 
 locks:
 	@python=$$(locks/find-python.sh "3.11 3.12 3.13" "$(PYTHON)") && "$$python" locks/update.py
