@@ -46,6 +46,7 @@ class ImageInput(_Part):
     scale: float = 1 / 255
     offset: float = 0.0
     resize: Literal["stretch", "letterbox"] = "stretch"
+    pad: Annotated[int, Field(ge=0, le=255)] = 127  # letterbox's grey beside the picture: Darknet's 0.5
 
 
 class DarknetHead(_Part):
@@ -67,6 +68,41 @@ class DarknetDecode(_Part):
     classes: int
     nms_iou: float = 0.45
     nms_beta: float | None = None  # Darknet's nms_kind=diounms: overlap is IoU - (centre distance / diagonal)^(2 beta)
+
+
+class UltralyticsDecode(_Part):
+    """Boxes that the network itself decoded, as Ultralytics' exporters leave them, with one score per class.
+
+    v5: centre x, y, width, height, objectness, class scores. v8 (also v9, v11, v12, and v3 and v5 of the `u` kind): the
+    same without objectness. end2end (v10, 26, and exports with NMS inside): left, top, right, bottom, score, class.
+    """
+
+    kind: Literal["ultralytics"] = "ultralytics"
+    layout: Literal["v5", "v8", "end2end"]
+    classes: int
+    output: int = 0
+    fields_axis: Literal[1, 2] = 2  # 1: the tensor is 1 x fields x boxes, 2: 1 x boxes x fields
+    pixels: bool = False  # boxes in pixels of the network's input, not in fractions of it
+    nms_iou: float | None = None  # None: the network has suppressed already
+    max_detections: int = 300
+
+
+class SsdDecode(_Part):
+    """The four outputs of TFLite_Detection_PostProcess (SSD, EfficientDet), each by its index among the outputs.
+
+    Boxes (1, N, 4) are top, left, bottom, right as fractions; the network has suppressed already.
+    """
+
+    kind: Literal["ssd"] = "ssd"
+    boxes: int
+    labels: int
+    scores: int
+    count: int
+    classes: int
+
+
+Decode = Annotated[DarknetDecode | UltralyticsDecode | SsdDecode, Field(discriminator="kind")]
+"""How outputs become boxes."""
 
 
 class LightObservation(_Part):
@@ -95,7 +131,7 @@ class Manifest(_Part):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     image: ImageInput | None = None
-    decode: DarknetDecode | None = None
+    decode: Decode | None = None
     labels: tuple[str, ...] = ()
     observation: LightObservation | None = None
     actions: TwistActions | None = None
@@ -112,7 +148,7 @@ class Manifest(_Part):
             raise ValueError("a detector needs one input tensor, `image` and `decode`")
         if len(self.labels) != self.decode.classes:
             raise ValueError(f"{len(self.labels)} labels for {self.decode.classes} classes")
-        for head in self.decode.heads:
+        for head in self.decode.heads if isinstance(self.decode, DarknetDecode) else ():
             channels = len(head.anchors) * (5 + self.decode.classes)
             if not 0 <= head.output < len(self.outputs) or self.outputs[head.output].shape[-1:] != (channels,):
                 raise ValueError(f"output {head.output} is no head of {channels} channels")
@@ -170,6 +206,15 @@ def read(path: str | Path) -> tuple[bytes, Manifest]:
             "copy or convert it again"
         )
     return flatbuffer, manifest
+
+
+def has_manifest(path: str | Path) -> bool:
+    """Whether a file carries a manifest of ours, good or bad."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return NAME in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
 
 
 def _parse(text: bytes, path: Path) -> Manifest:

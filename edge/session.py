@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
 from pathlib import Path
 
 from edge.errors import EdgeError
@@ -45,7 +46,7 @@ class Settings:
     realtime: bool = False  # a simulated robot on the wall clock
     rate_hz: float = 50.0
     camera: bool = False  # open camera and perception though the policy needs neither
-    detector: str | Path | None = None  # None: the shipped detector of persons
+    detector: str | PathLike[str] | None = None  # None: the shipped detector of persons
     score: float = 0.4
     record: Path | None = None  # a file, or with `rotation` a folder of files
     overwrite: bool = False
@@ -198,9 +199,9 @@ def _attachments(config: RobotConfig, policy: Policy, settings: Settings, camera
     if (path := getattr(policy, "path", None)) is not None:  # some 20 kB, so that the run can be replayed for ever
         files["policy.tflite"] = path.read_bytes()
     if camera:
-        from edge.manifest import read
         from edge.perception.detector import SHIPPED
+        from edge.perception.recognise import open_detector
 
-        _, manifest = read(SHIPPED if settings.detector is None else settings.detector)
+        _, manifest = open_detector(SHIPPED if settings.detector is None else settings.detector)
         files["detector.json"] = manifest.model_dump_json(indent=2).encode()
     return files

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import NoReturn
 
 from edge.errors import UsageError
+from edge.perception.model_file import LAYOUTS, ModelFile
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,3 +56,23 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return found
 
     return parse
+
+
+def add_layout(parser: argparse.ArgumentParser) -> None:
+    """What a user may have to say of a detector that is not ours."""
+    parser.add_argument(
+        "--layout", choices=LAYOUTS,
+        help="of a detector's output, where neither the file nor its shapes tell: Ultralytics' v5 or v8 (also 9, 11, "
+        "12), end2end (v10, 26), or ssd",
+    )  # fmt: skip
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="labels, one a line, of a detector that does not tell them"
+    )
+
+
+def detector_of(model: str | Path | None, args: argparse.Namespace) -> ModelFile | None:
+    """The detector that was named, None for the shipped one ("person", where no file is called so)."""
+    path = None if model is None or (str(model) == "person" and not Path(model).is_file()) else Path(model)
+    if path is None and (args.layout or args.names):
+        raise UsageError("--layout and --names tell how to read another detector than the shipped one; name its file")
+    return None if path is None else ModelFile(path, args.layout, args.names)

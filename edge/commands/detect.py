@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.commands.arguments import Parser, number, whole
+from edge.commands.arguments import Parser, add_layout, detector_of, number, whole
 
 if TYPE_CHECKING:
     from edge.perception.detector import Detector
@@ -41,18 +41,18 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     args = _parser().parse_args(argv)
     from edge.commands.save import open_saver
-    from edge.perception.detector import SHIPPED, Detector
+    from edge.perception.detector import Detector
     from edge.perception.geometry import CameraGeometry
     from edge.perception.identities import WEAK, Identities
     from edge.perception.sources import note_skipped, open_source
     from robot.config import load
 
     config = load(args.robot)
-    model = SHIPPED if args.model in (None, "person") and not Path(args.model or "").is_file() else args.model
     own = args.source in ("sim", "pi") or args.source.startswith("usb:")
     lens = config.camera.ideal() if args.source == "sim" and config.camera else config.camera
     geometry = CameraGeometry(lens) if own and lens else None
-    detector = Detector(model, min(args.score, WEAK) if args.track else args.score, args.threads, geometry)
+    score = min(args.score, WEAK) if args.track else args.score
+    detector = Detector(detector_of(args.model, args), score, args.threads, geometry)
     source = open_source(args.source, config, args.seed, args.frames)
     path = args.save
     if path is None and source.kind == "photo" and not args.json:
@@ -94,6 +94,7 @@ def _parser() -> Parser:
     parser = Parser("detect", "Find persons and things in pictures.", EXAMPLES)
     parser.add_argument("source", metavar="SOURCE", help="a photo, a folder, a video, usb:0, pi or sim")
     parser.add_argument("--model", metavar="FILE", help="a detector's .tflite (default: the shipped one, for persons)")
+    add_layout(parser)
     parser.add_argument(
         "--score", type=number(0.001, 0.999), default=0.25, metavar="S", help="least score, 0.001 to 0.999 (0.25)"
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.commands.arguments import Parser, number
+from edge.commands.arguments import Parser, add_layout, detector_of, number
 from edge.commands.bar import bar
 from edge.errors import UsageError
 
@@ -40,9 +40,7 @@ def main(argv: list[str]) -> int:
     if len(runs) > 1 and not chosen.many:
         raise UsageError(f"{chosen.name} takes one run, and these files hold {len(runs)}; export them one by one")
     write = load(chosen.target)
-    detector = args.detector
-    if detector is not None and str(detector) == "person" and not detector.is_file():
-        detector = SHIPPED
+    detector = None if args.detector is None else detector_of(args.detector, args) or SHIPPED
     options = Options(args.fps, args.task, detector, args.score, args.val, args.empty, args.change)
     place = place_for(chosen, runs[0].path, args.output)
     try:
@@ -86,6 +84,7 @@ def _parser() -> Parser:
     parser.add_argument("--fps", type=number(0.1, 240), metavar="N", help="video, lerobot: frames a second (camera's)")
     parser.add_argument("--task", default="", metavar="TEXT", help="lerobot: what the robot did, in words")
     parser.add_argument("--detector", type=Path, metavar="MODEL", help="yolo: look again with this one (or `person`)")
+    add_layout(parser)
     parser.add_argument("--score", type=number(0.001, 0.999), metavar="S", help="video, yolo: boxes above it (all)")
     parser.add_argument("--val", type=number(0, 0.9), default=0.2, metavar="SHARE", help="yolo: to judge by (0.2)")
     parser.add_argument(

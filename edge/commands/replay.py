@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.commands.arguments import Parser, number
+from edge.commands.arguments import Parser, add_layout, detector_of, number
 from edge.commands.bar import bar
 from edge.errors import UsageError
 
@@ -98,6 +98,7 @@ def _parser() -> Parser:
     parser.add_argument("file", nargs="+", type=Path, metavar="FILE", help="a recording, or all parts of one run")
     parser.add_argument("--policy", metavar="NAME|MODEL", help="light, range, ..., or a .tflite (the recorded)")
     parser.add_argument("--detector", metavar="MODEL", help="a detector's .tflite, or `person` for the shipped one")
+    add_layout(parser)
     parser.add_argument(
         "--score", type=number(0.001, 0.999), metavar="S", help="detections above it count (default: as recorded)"
     )
@@ -120,14 +121,12 @@ def _policy(args: Any, recording: Recording) -> PolicyDiff:
 
 
 def _detector(args: Any, recording: Recording) -> DetectorDiff:
-    from edge.perception.detector import SHIPPED
     from edge.perception.process import MOST
     from edge.perception.runner import make_detector
     from edge.replay.detector import replay
 
-    model = SHIPPED if args.detector == "person" and not Path(args.detector).is_file() else Path(args.detector)
     score = float(recording.metadata.get("score", "0.4")) if args.score is None else args.score
-    detector = make_detector(model, score, recording.config)
+    detector = make_detector(detector_of(args.detector, args), score, recording.config)
     most = MOST if recording.metadata.get("clock") == "wall" else None
     with bar("detecting", recording.size) as advance:
         diff = replay(recording, detector, detector.manifest.name, most=most, advance=advance)  # type: ignore[attr-defined]

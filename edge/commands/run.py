@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from edge.commands import recording_arguments
-from edge.commands.arguments import Parser, number, whole
+from edge.commands.arguments import Parser, add_layout, detector_of, number, whole
 from edge.commands.recording_arguments import wanted
 from edge.commands.run_report import CODES, as_json, exit_code, heard_by_nobody, progress, report
 from edge.errors import UsageError
@@ -76,7 +76,8 @@ def main(argv: list[str]) -> int:
     settings = Settings(
         room=room, seed=args.seed, task="" if linked else task_of(policy, task), realtime=args.realtime or linked,
         rate_hz=args.rate, motord=args.motord,
-        camera=args.camera, detector=args.detector, score=score_of(args, policy), record=recording.path,
+        camera=args.camera, detector=detector_of(args.detector, args), score=score_of(args, policy),
+        record=recording.path,
         overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
         faults=tuple(args.fault),
     )  # fmt: skip
@@ -192,6 +193,7 @@ def _parser() -> Parser:
     )  # fmt: skip
     parser.add_argument("--camera", action="store_true", help="look and record though the policy needs no camera")
     parser.add_argument("--detector", type=Path, metavar="MODEL", help="a detector's .tflite (default: the shipped)")
+    add_layout(parser)
     parser.add_argument(
         "--target", metavar="WHO",
         help="for --policy follow: nearest (default), largest, centre, or the number of an identity",

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,7 +24,7 @@ class Options:
 
     fps: float | None = None  # of a video or data set; None: as the camera's, or the loop's where there is none
     task: str = ""  # what the robot did, in words
-    detector: Path | None = None  # look at the frames again with this one, instead of taking the recorded boxes
+    detector: PathLike[str] | None = None  # look at the frames again with this one; None: the recorded boxes
     score: float | None = None  # leave out boxes at or below it
     val: float = 0.2  # share of pictures to judge by
     empty: float = 0.5  # share of pictures without a box, at most

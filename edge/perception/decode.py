@@ -29,6 +29,9 @@ class Candidates:
     classes: NDArray[np.intp]
 
 
+NONE = Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.intp))
+
+
 class _Head:
     """One head: cell positions and anchors spread out per row, tables where the tensor is quantised."""
 
@@ -119,7 +122,7 @@ class DarknetDecoder:
         """Candidates of one image from the raw head tensors, in the order of `self.outputs`."""
         parts = [part for head, raw in zip(self._heads, heads, strict=True) if (part := head.decode(raw, self.score))]
         if not parts:
-            return Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.intp))
+            return NONE
         if len(parts) == 1:
             return parts[0]
         return Candidates(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.interpreter import open_model
-from edge.perception.decode import DarknetDecoder
+from edge.perception.decoders import make_decoder, suppress
 from edge.perception.geometry import CameraGeometry
-from edge.perception.nms import nms
 from edge.perception.preprocess import Preprocessor
+from edge.perception.recognise import open_detector
 from edge.types import Detection
 from robot.clock import WallClock
 
@@ -24,7 +24,8 @@ class Detector:
     """Find things on frames with one model.
 
     Args:
-        path: a detector's `.tflite` file; None means the shipped detector of persons.
+        path: a detector's `.tflite` file, ours or another's (`recognise.ModelFile` says more of it); None means the
+            shipped detector of persons.
         score: detections at or below it are not told; 0 < score < 1.
         threads: for the interpreter.
         geometry: gives each thing a bearing and an apparent height; without it both stay None.
@@ -38,23 +39,22 @@ class Detector:
 
     def __init__(
         self,
-        path: str | Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         score: float = 0.4,
         threads: int = 1,
         geometry: CameraGeometry | None = None,
     ) -> None:
         self.path = SHIPPED if path is None else Path(path)
-        self.interpreter, self.manifest = open_model(self.path, "detector", threads)
+        self.interpreter, self.manifest = open_detector(SHIPPED if path is None else path, threads)
         image, decode = self.manifest.image, self.manifest.decode
         if image is None or decode is None or len(self.manifest.inputs) != 1:
             raise ModelError(f"{self.path} does not say how to feed it and read it; convert it again")
         self.labels = self.manifest.labels
         self.geometry = geometry
-        self._iou, self._beta = decode.nms_iou, decode.nms_beta
+        self._decode = decode
         self.preprocessor = Preprocessor(image, self.manifest.inputs[0])
-        self.decoder = DarknetDecoder(
-            decode, self.manifest.outputs, self.preprocessor.width, self.preprocessor.height, score
-        )
+        width, height = self.preprocessor.width, self.preprocessor.height
+        self.decoder = make_decoder(decode, self.manifest.outputs, width, height, score)
         self.times: dict[str, float] = {}
         self._watch = WallClock().now  # real time, also where the robot's is simulated
         self._input = self.interpreter.input_view(0)
@@ -90,6 +90,6 @@ class Detector:
         self.interpreter.invoke()
         inferred = self._watch()
         found = self.decoder.decode([view() for view in self._outputs])
-        kept = nms(found.boxes, found.scores, found.classes, self._iou, self._beta)
+        kept = suppress(found, self._decode)
         self.times = {"preprocess": ready - began, "inference": inferred - ready, "decode": self._watch() - inferred}
         return self.preprocessor.to_frame(found.boxes[kept]), found.scores[kept], found.classes[kept]

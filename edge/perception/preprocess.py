@@ -13,8 +13,6 @@ from edge.errors import ModelError
 from edge.interpreter import quantise
 from edge.manifest import ImageInput, Tensor
 
-GREY = 127  # what letterbox puts beside the picture, as Darknet does (0.5)
-
 
 class Preprocessor:
     """Resize, reorder and scale a frame into one input tensor.
@@ -41,7 +39,7 @@ class Preprocessor:
         self.height, self.width = shape[1], shape[2]
         self._spec = spec
         self._letterbox = spec.resize == "letterbox"
-        self._buffer = np.full((self.height, self.width, 3), GREY, np.uint8)
+        self._buffer = np.full((self.height, self.width, 3), spec.pad, np.uint8)
         self._inside: tuple[int, int, int, int] = (0, 0, self.width, self.height)
         self._frame_shape: tuple[int, ...] = ()
         self._window: NDArray[Any] = self._buffer
@@ -86,7 +84,7 @@ class Preprocessor:
         height = max(1, min(self.height, round(frame.shape[0] * ratio)))
         left, top = (self.width - width) // 2, (self.height - height) // 2
         self._inside = (left, top, width, height)
-        self._buffer.fill(GREY)
+        self._buffer.fill(self._spec.pad)
         self._window = self._buffer[top : top + height, left : left + width]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import isfinite
-from pathlib import Path
+from os import PathLike
 from typing import Protocol
 
 import numpy as np
@@ -130,7 +130,7 @@ def fresh(result: Detections | None, now: float, stale_s: float) -> Detections |
     return result
 
 
-def make_detector(model: str | Path | None, score: float, config: RobotConfig) -> FindsThings:
+def make_detector(model: str | PathLike[str] | None, score: float, config: RobotConfig) -> FindsThings:
     """The product's detector with the geometry of the robot's camera; runs in either process."""
     from edge.perception.detector import Detector
     from edge.perception.geometry import CameraGeometry
@@ -140,7 +140,7 @@ def make_detector(model: str | Path | None, score: float, config: RobotConfig) -
 
 
 def make_perception(
-    config: RobotConfig, clock: Clock, model: str | Path | None = None, score: float = 0.4
+    config: RobotConfig, clock: Clock, model: str | PathLike[str] | None = None, score: float = 0.4
 ) -> Perception:
     """Perception for this robot on this clock; on the wall clock its process is up and ready on return.
 

@@ -18,7 +18,7 @@ from edge.perception.detector import Detector
 from edge.perception.draw import draw
 from edge.perception.geometry import CameraGeometry
 from edge.perception.nms import MATRIX_LIMIT, iou, nms
-from edge.perception.preprocess import GREY, Preprocessor
+from edge.perception.preprocess import Preprocessor
 from edge.types import Detection
 from robot.config import load
 from robot.pinhole import Pinhole
@@ -245,7 +245,7 @@ def test_every_input_form_holds_the_same_picture() -> None:
 def test_letterbox_keeps_the_aspect_and_maps_back() -> None:
     frame = np.full((60, 20, 3), 200, np.uint8)
     out, made = prepared(ImageInput(resize="letterbox"), tensor(), frame)
-    assert np.allclose(out[:, 12:20], 200 / 255) and np.allclose(out[:, :11], GREY / 255)
+    assert np.allclose(out[:, 12:20], 200 / 255) and np.allclose(out[:, :11], ImageInput().pad / 255)
     # The frame fills 24 x 8 of the input, at 12 from the left.
     np.testing.assert_allclose(made.to_frame(np.array([[12 / 32, 0, 8 / 32, 1]])), [[0, 0, 20, 60]], atol=1e-9)
 

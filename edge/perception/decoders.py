@@ -1,0 +1,46 @@
+"""The decoder that a manifest asks for, and the suppression that follows it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.manifest import DarknetDecode, Decode, SsdDecode, Tensor, UltralyticsDecode
+from edge.perception.decode import Candidates, DarknetDecoder
+from edge.perception.nms import nms
+from edge.perception.ssd import SsdDecoder
+from edge.perception.ultralytics import UltralyticsDecoder
+
+
+class Decoder(Protocol):
+    """Output tensors in, candidates out; `outputs` tells which tensors, and in which order."""
+
+    outputs: tuple[int, ...]
+
+    def decode(self, raw: list[NDArray[Any]], /) -> Candidates: ...
+
+
+def make_decoder(spec: Decode, outputs: tuple[Tensor, ...], width: int, height: int, score: float) -> Decoder:
+    """A decoder for a network whose input is `width` x `height` pixels; 0 < score < 1.
+
+    Raises:
+        ModelError: the tensors do not fit the layout.
+    """
+    if not 0.0 < score < 1.0:
+        raise ValueError(f"score must lie between 0 and 1, not {score}")
+    if isinstance(spec, UltralyticsDecode):
+        return UltralyticsDecoder(spec, outputs, width, height, score)
+    if isinstance(spec, SsdDecode):
+        return SsdDecoder(spec, outputs, score)
+    return DarknetDecoder(spec, outputs, width, height, score)
+
+
+def suppress(found: Candidates, spec: Decode) -> NDArray[np.intp]:
+    """The indices of the candidates that stay, best first."""
+    if isinstance(spec, DarknetDecode):
+        return nms(found.boxes, found.scores, found.classes, spec.nms_iou, spec.nms_beta)
+    if isinstance(spec, SsdDecode) or spec.nms_iou is None:  # the network has suppressed already
+        return np.argsort(-found.scores, kind="stable")
+    return nms(found.boxes, found.scores, found.classes, spec.nms_iou)[: spec.max_detections]
