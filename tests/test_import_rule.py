@@ -26,7 +26,8 @@ HARDWARE = {"gpiozero", "lgpio", "RPi", "picamera2", "libcamera", "spidev", "smb
 # These stand on subclasses of a hardware library, so they load it at once, and are loaded lazily themselves.
 SUBCLASSES_HARDWARE = {"robot/pi/virtual.py": "robot.pi.virtual", "robot/pi/rig.py": "robot.pi.rig"}
 # What the robot's side may import: the base install, the hardware's libraries, the interpreters.
-BASE = {"numpy", "cv2", "pydantic", "rich", "mcap", "lz4", "zstandard", "gpiozero", "ai_edge_litert", "tflite_runtime"}
+BASE = {"numpy", "cv2", "pydantic", "rich", "mcap", "lz4", "zstandard", "gpiozero", "ai_edge_litert", "flatbuffers"}
+BASE |= {"tflite_runtime"}  # where it is there
 
 
 class Import(NamedTuple):
