@@ -99,11 +99,10 @@ def freeze(network: keras.Model, backbone: bool, norm: bool) -> None:
     `norm` keeps batch normalisation as it is everywhere: a batch of a small data set says little about statistics
     that were gathered over a large one.
     """
-    network.trainable = True
     shared = _shared(network) if backbone else set()
     for layer in network.layers:
-        if layer.name in shared or (norm and isinstance(layer, keras.layers.BatchNormalization)):
-            layer.trainable = False
+        kept = layer.name in shared or (norm and isinstance(layer, keras.layers.BatchNormalization))
+        layer.trainable = not kept
 
 
 def _shared(network: keras.Model) -> set[str]:
