@@ -28,6 +28,7 @@ VERBS = (
     Verb("train", "train.commands.train:main", "workstation", "train a policy or a detector"),
     Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
     Verb("convert", "train.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
+    Verb("models", "edge.commands.models:main", "", "the models at hand: list, show, verify, pull published ones"),
     Verb("motors", "edge.commands.motors:main", "", "the motors' own process: status, stop, acknowledge"),
     Verb("detect", "edge.commands.detect:main", "", "find persons and things in photos, videos and cameras"),
     Verb("replay", "edge.commands.replay:main", "", "a recorded run again, by the same or another policy or detector"),

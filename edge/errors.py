@@ -17,6 +17,10 @@ class UsageError(EdgeError):
     """An argument of the command line has no meaning here."""
 
 
+class DownloadError(EdgeError):
+    """A file cannot be fetched, or what came is not what it must be."""
+
+
 def sentence(error: BaseException) -> str:
     """An exception in one line: what it says, and for one that is not the product's own, its type and place."""
     text = " ".join(str(error).split())

@@ -42,16 +42,17 @@ def convolutional(net: Network, section: Section, name: str) -> Any:
         "dilation_rate": dilation,
         "use_bias": not normalised,
     }
+    empty = {"kernel_initializer": "zeros"}  # random numbers for what is read from the file would take seconds
     parts: list[layers.Layer]
     if groups == 1:
-        parts = [layers.Conv2D(filters, **how, name=f"{name}_conv")]
+        parts = [layers.Conv2D(filters, **how, **empty, name=f"{name}_conv")]
         x = parts[0](x)
     elif groups == channels:
         parts = [layers.DepthwiseConv2D(**how, depth_multiplier=filters // groups, name=f"{name}_depthwise")]
         x = parts[0](x)
     else:  # TensorFlow has no grouped convolution on every CPU: cut, convolve, join
         taken, made = channels // groups, filters // groups
-        parts = [layers.Conv2D(made, **how, name=f"{name}_conv{group}") for group in range(groups)]
+        parts = [layers.Conv2D(made, **how, **empty, name=f"{name}_conv{group}") for group in range(groups)]
         x = layers.Concatenate(name=f"{name}_join")(
             [part(x[..., group * taken : (group + 1) * taken]) for group, part in enumerate(parts)]
         )

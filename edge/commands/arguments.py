@@ -71,8 +71,10 @@ def add_layout(parser: argparse.ArgumentParser) -> None:
 
 
 def detector_of(model: str | Path | None, args: argparse.Namespace) -> ModelFile | None:
-    """The detector that was named, None for the shipped one ("person", where no file is called so)."""
-    path = None if model is None or (str(model) == "person" and not Path(model).is_file()) else Path(model)
+    """The detector that was named, by file or in the store; None for the shipped one ("person")."""
+    from edge.store.place import find
+
+    path = None if model is None or (str(model) == "person" and not Path(model).is_file()) else find(str(model))
     if path is None and (args.layout or args.names):
         raise UsageError("--layout and --names tell how to read another detector than the shipped one; name its file")
     return None if path is None else ModelFile(path, args.layout, args.names)

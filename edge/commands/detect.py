@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser("detect", "Find persons and things in pictures.", EXAMPLES)
     parser.add_argument("source", metavar="SOURCE", help="a photo, a folder, a video, usb:0, pi or sim")
-    parser.add_argument("--model", metavar="FILE", help="a detector's .tflite (default: the shipped one, for persons)")
+    parser.add_argument("--model", metavar="MODEL", help="a .tflite, or a name of `edgebot models list` (person)")
     add_layout(parser)
     parser.add_argument(
         "--score", type=number(0.001, 0.999), default=0.25, metavar="S", help="least score, 0.001 to 0.999 (0.25)"

@@ -20,13 +20,14 @@ import numpy as np  # noqa: E402
 def main(cfg: str, weights: str, image: str, out: str) -> None:
     cv2.setNumThreads(1)
     net = cv2.dnn.readNetFromDarknet(cfg, weights)
+    net.enableFusion(False)  # a layer that is fused with the next has no output of its own
     last: dict[int, str] = {}
     for name in net.getLayerNames():
         kind, _, number = name.rpartition("_")
         if name == "detection_out" or kind in ("permute", "yolo"):
             continue
         # An activation carries the number of the section after its own.
-        index = int(number) - (kind in ("relu", "swish", "mish", "logistic"))
+        index = int(number) - (kind in ("leaky", "relu", "swish", "mish", "logistic"))
         last[index] = name
     found = {}
     net.setInput(np.load(image).transpose(2, 0, 1)[None])

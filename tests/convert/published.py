@@ -9,11 +9,17 @@ YOLOv2-tiny and YOLOv3(-tiny): Redmon and Farhadi (arXiv:1612.08242, 1804.02767)
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tests.convert.small_darknet import cfg_text, convolutions
 
 Layers = list[tuple[str, dict]]
 CLASSES = 80
 ANCHORS_3 = "10,13, 16,30, 33,23, 30,61, 62,45, 59,119, 116,90, 156,198, 373,326"
 ANCHORS_4 = "12,16, 19,36, 40,28, 36,75, 76,55, 72,146, 142,110, 192,243, 459,401"
+GAIN = 1.2  # of a convolution on its way; 1.4 would keep what leaky halves, and sums grow without end
 TINY_ANCHORS = "10,14, 23,27, 37,58, 81,82, 135,169, 344,319"
 
 
@@ -248,3 +254,33 @@ ARCHITECTURES: dict[str, Callable[[int], Layers]] = {
     "yolov4": yolov4,
     "yolov7-tiny": yolov7_tiny,
 }
+
+
+def write(folder: Path, layers: Layers, size: tuple[int, int], seed: int = 0) -> tuple[Path, Path]:
+    """cfg and weights files for an input of width x height.
+
+    Weights are such that values stay of order one through the whole depth: normalised convolutions of unit gain, and
+    small ones where a shortcut adds them to what is there.
+    """
+    cfg, weights = folder / "net.cfg", folder / "net.weights"
+    cfg.write_text(cfg_text(layers, *size))
+    rng = np.random.default_rng(seed)
+    kinds = [kind for kind, _ in layers]
+    added = [
+        kinds[index + 1 : index + 2] == ["shortcut"] for index, kind in enumerate(kinds) if kind == "convolutional"
+    ]
+    with open(weights, "wb") as file:
+        file.write(np.array([0, 2, 5], "<i4").tobytes() + np.array(32_013_312, "<i8").tobytes())
+        for (settings, before), residual in zip(convolutions(layers), added, strict=True):
+            filters, fan = settings["filters"], before * settings["size"] ** 2
+            parts, deviation = [rng.normal(0, 0.3, filters)], np.ones(filters)
+            if settings.get("batch_normalize"):
+                variance = rng.uniform(0.2, 1.5, filters)
+                deviation = np.sqrt(variance)
+                scale = rng.uniform(0.5, 1.5, filters) * (0.3 if residual else 1)
+                parts += [scale, rng.normal(0, 0.2, filters), variance]
+            file.writelines(part.astype("<f4").tobytes() for part in parts)
+            kernel = rng.standard_normal((filters, fan), np.float32)
+            kernel *= (deviation * GAIN / np.sqrt(fan)).astype(np.float32)[:, None]
+            file.write(memoryview(kernel))
+    return cfg, weights

@@ -68,8 +68,8 @@ GRAMMAR = [
 ]  # fmt: skip
 
 
-def cfg_text(layers: list = LAYERS) -> str:
-    parts = [f"[net]\nwidth={WIDTH}\nheight={HEIGHT}\nchannels=3\n"]
+def cfg_text(layers: list = LAYERS, width: int = WIDTH, height: int = HEIGHT) -> str:
+    parts = [f"[net]\nwidth={width}\nheight={height}\nchannels=3\n"]
     for kind, settings in layers:
         parts.append(f"\n[{kind}]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items()))
     return "".join(parts)
