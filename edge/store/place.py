@@ -50,11 +50,11 @@ def find(text: str) -> Path:
     """The file of a model by name (`person`, or one in the store) or path.
 
     Raises:
-        ModelError: there is none; the sentence says what to do.
+        ModelError: a name that is none; the sentence says what to do.
     """
     path = Path(text)
-    if path.is_file():
-        return path
+    if path.is_file() or path.suffix == ".tflite" or path.name != text:
+        return path  # whoever opens it says what is wrong with it
     if text == "person":
         from edge.perception.detector import SHIPPED
 
