@@ -12,7 +12,7 @@ help:
 	@echo "make demo         train, convert and run in simulation; the results go to runs/demo/"
 	@echo "make test         run all tests (PYTEST='-m \"not slow\"' leaves out the slow ones)"
 	@echo "make lint types   check the style and the types"
-	@echo "make docs         write docs/robot-toml.md anew from robot/config.py"
+	@echo "make docs         write docs/robot-toml.md and the pictures of the wiring anew"
 	@echo "make proof        motord killed on kernel lines and real power cuts, in emulated guests (Debian, about 15 minutes)"
 	@echo "make proof-deploy deploy.sh against an arm64 guest with systemd (Debian, as root; part of make proof)"
 	@echo "make locks        resolve the locks anew from pyproject.toml (needs uv)"

@@ -1,4 +1,4 @@
-"""Writes `robot-toml.md`, the reference of all keys, from the model in `robot/config.py`. Run as `make docs`."""
+"""Writes `robot-toml.md`, the reference of all keys, and the pictures of the wiring. Run as `make docs`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,22 @@ def text() -> str:
     return "\n".join([INTRODUCTION, *tables()]).rstrip() + "\n"
 
 
+def pictures() -> dict[Path, str]:
+    """The example robot's wiring and its loopback, as SVG."""
+    from edge.hil.jumpers import jumpers
+    from edge.wiring import draw
+    from edge.wiring.canvas import svg
+    from edge.wiring.parts import parts
+
+    robot = config.load()
+    folder = TARGET.parent / "images"
+    return {
+        folder / "wiring.svg": svg(*draw.robot(robot, parts(robot))),
+        folder / "loopback.svg": svg(*draw.loopback(jumpers(robot))),
+    }
+
+
 if __name__ == "__main__":
-    TARGET.write_text(text(), encoding="utf-8")
-    print(TARGET.relative_to(ROOT))
+    for path, written in {TARGET: text(), **pictures()}.items():
+        path.write_text(written, encoding="utf-8")
+        print(path.relative_to(ROOT))

@@ -35,6 +35,9 @@ VERBS = (
     Verb("recording", "edge.commands.recording:main", "", "look into recordings, mend them, export them"),
     Verb("doctor", "edge.commands.doctor:main", "", "should this machine drive a robot, and what mends it"),
     Verb("calibrate", "edge.commands.calibrate:main", "", "measure a camera's lens by a chessboard"),
+    Verb("sim", "edge.commands.sim:main", "", "serve a simulated robot to a runtime on another machine"),
+    Verb("hil", "edge.commands.hil:main", "", "test the robot's hardware part by part, and calibrate it"),
+    Verb("wiring", "edge.commands.wiring:main", "", "what goes to which pin, as a table and a picture"),
     Verb("units", "edge.commands.units:main", "", "systemd units: start at boot, restart, watch"),
 )
 

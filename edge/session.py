@@ -54,6 +54,7 @@ class Settings:
     rotation: Rotation | None = None
     faults: tuple[Fault, ...] = ()  # what goes wrong with a simulated body
     motord: Path | None = None  # socket of a motor process to put between the loop and simulated wheels
+    opening: Callable[[bool], Body] | None = None  # opens another body than this machine's, with frames or without
     attachments: dict[str, bytes] = field(default_factory=dict)  # more files to keep in the recording
 
 
@@ -123,7 +124,7 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
         EdgeError: perception or the recording cannot.
     """
     simulated = settings.room is not None
-    if not simulated:
+    if not simulated and settings.opening is None:
         _examine(config, policy)
     clock: Clock = VirtualClock(TICK_S) if simulated and not settings.realtime else WallClock()
     camera = policy.needs_camera or (settings.camera and config.camera is not None)
@@ -135,10 +136,13 @@ def open_session(config: RobotConfig, policy: Policy, settings: Settings) -> Ite
         if camera:
             perception = make_perception(config, clock, settings.detector, settings.score)
             stack.callback(perception.close)
-        body = open_body(
-            config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera,
-            faults=settings.faults, motord=settings.motord,
-        )  # fmt: skip
+        if settings.opening is not None:
+            body = settings.opening(camera)
+        else:
+            body = open_body(
+                config, "sim" if simulated else "pi", clock, settings.room, seed=settings.seed, camera=camera,
+                faults=settings.faults, motord=settings.motord,
+            )  # fmt: skip
         stack.callback(body.close)
         world = getattr(body, "world", None)
         recorder = None
@@ -179,7 +183,7 @@ def _metadata(policy: Policy, settings: Settings) -> dict[str, str]:
     room = settings.room
     return {
         "policy": policy.name,
-        "body": "pi" if room is None else "sim",
+        "body": "remote" if settings.opening is not None else "pi" if room is None else "sim",
         "seed": str(settings.seed),
         "task": settings.task,
         "rate_hz": f"{settings.rate_hz:g}",

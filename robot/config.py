@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from robot import calibration
 from robot.config_errors import sentence
 from robot.errors import ConfigError
 
@@ -79,6 +80,7 @@ class Range(_Part):
     x_m: Annotated[float, Field(ge=-1, le=1)] = 0.08  # where it sits, from the middle of the axle
     min_m: Metres = 0.02  # nearest distance that it measures
     max_m: Metres = 4.0  # farthest; no echo from there on
+    offset_m: Annotated[float, Field(ge=-0.3, le=0.3)] = 0.0  # added to what it measures, calibration
     half_cone_deg: Annotated[float, Field(gt=0, le=60)] = 15.0  # it hears this far to each side
     rate_hz: Annotated[float, Field(gt=0, le=40)] = 15.0  # measurements a second
     stale_s: Annotated[float, Field(gt=0, le=2)] = 0.3  # an older reading stops the robot
@@ -229,23 +231,27 @@ class RobotConfig(_Part):
 
 
 def load(path: str | Path | None = None) -> RobotConfig:
-    """Read and validate a `robot.toml`; None means the example robot.
+    """Read and validate a `robot.toml`, and the `calibration.toml` beside it; None means the example robot.
 
     Raises:
         ConfigError: the file, or the camera's calibration that it names, is missing, not TOML, or does not describe a
             robot.
     """
     path = EXAMPLE if path is None else Path(path)
-    data = _read(path, f"give the path of a robot.toml, such as a copy of {EXAMPLE}")
+    data, source = _read(path, f"give the path of a robot.toml, such as a copy of {EXAMPLE}"), str(path)
     camera = data.get("camera")
     if isinstance(camera, dict) and isinstance(camera.get("calibration"), str) and "intrinsics" not in camera:
         beside = path.parent / camera["calibration"]
-        measured = _read(beside, "make it with `edgebot calibrate camera`, or leave camera.calibration out")
-        lens = measured.get("camera", {})
+        hint = "make it with `edgebot calibrate camera`, or leave camera.calibration out"
+        lens = _read(beside, hint).get("camera", {})
         if not isinstance(lens, dict) or "intrinsics" not in lens:
             raise ConfigError(f"{beside} has no [camera.intrinsics]; make it with `edgebot calibrate camera`")
         camera["intrinsics"] = lens["intrinsics"]
-    return parse(data, str(path))
+    measured = calibration.beside(path)
+    if measured is not None:
+        found = _read(measured, "let this user read it, or move it away")
+        data, source = calibration.overlay(data, found, str(measured)), f"{path} with {measured.name}"
+    return parse(data, source)
 
 
 def _read(path: Path, hint: str) -> dict[str, Any]:

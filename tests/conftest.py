@@ -43,6 +43,8 @@ def shared_data() -> Path:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--hardware", action="store_true", help="run the tests that need a robot")
+    parser.addoption("--hil", action="store_true", help="run tests/hil on a robot; EDGEBOT_ROBOT names its robot.toml")
+    parser.addoption("--loopback", action="store_true", help="with --hil: the electrical cases, on jumper wires")
     parser.addoption("--strict-skips", action="store_true", help="fail on a skip whose reason is not in skips.txt")
 
 

@@ -14,12 +14,14 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_reference_of_robot_toml_is_the_models() -> None:
+def test_the_reference_of_robot_toml_and_the_pictures_are_the_models() -> None:
     spec = importlib.util.spec_from_file_location("docs_update", ROOT / "docs" / "update.py")
     assert spec is not None and spec.loader is not None
     update = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(update)
     assert update.TARGET.read_text(encoding="utf-8") == update.text(), "run `make docs`"
+    for path, drawn in update.pictures().items():
+        assert path.read_text(encoding="utf-8") == drawn, "run `make docs`"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

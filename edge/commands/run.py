@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +17,10 @@ from edge.errors import UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from edge.commands.recording_arguments import Wanted
     from edge.types import Policy
     from robot.config import RobotConfig
+    from robot.remote.body import RemoteBody
     from robot.sim.faults import Fault, Kind, Part
 
 EXAMPLES = """\
@@ -29,6 +32,8 @@ examples:
   edgebot run --robot robot.toml --policy person --record recordings --keep-mb 2000
   edgebot run --sim --policy light --fault range:nan:3:6  the sonar says NaN from second 3 to 6
   edgebot run --robot robot.toml --policy range           on a real robot, until Ctrl-C
+  edgebot run --body tcp://laptop --policy light          a Pi without a chassis drives what `edgebot sim --serve`
+                                                          simulates on the laptop
   edgebot run --robot robot.toml --policy link --listen 0.0.0.0:7245
                                                           by hand from elsewhere, with `edgebot drive --to`
 
@@ -44,13 +49,16 @@ SCORE = 0.4
 def main(argv: list[str]) -> int:
     """Parse, run, tell. Returns the exit code."""
     args = _parser().parse_args(argv)
-    if not args.sim and args.robot is None:
-        raise UsageError("say which robot: --sim for a simulated one, or --robot robot.toml for a real one")
+    if not args.sim and args.robot is None and args.body is None:
+        raise UsageError(
+            "say which robot: --sim for a simulated one, --robot robot.toml for a real one, --body tcp://HOST for one "
+            "that is simulated elsewhere"
+        )
+    if args.body is not None and (args.sim or args.robot is not None):
+        raise UsageError("--body brings its own robot; leave out --sim and --robot")
     if args.robot is not None and not args.sim and (args.realtime or args.task or args.level or args.fault):
         raise UsageError("--realtime, --task, --level and --fault are for simulated runs; add --sim, or leave them out")
     recording = wanted(args)
-    from edge.session import Settings, open_session
-    from edge.signals import Interrupted, stop_on_signal
     from robot.config import load
 
     if args.motord is not None and not (args.sim and (args.realtime or args.policy == "link")):
@@ -58,9 +66,31 @@ def main(argv: list[str]) -> int:
             "--motord puts a motor process before simulated wheels, so it needs --sim --realtime; a real robot finds "
             "its own by itself"
         )
+    remote = body_of(args)
+    if remote is not None:
+        with ExitStack() as stack:
+            stack.callback(remote.close)
+            return _drive(args, remote.config, recording, remote)
     config = load(args.robot)
     if args.sim and config.camera is not None:  # whose lens is ideal
         config = config.model_copy(update={"camera": config.camera.ideal()})
+    return _drive(args, config, recording, None)
+
+
+def body_of(args: Namespace) -> RemoteBody | None:
+    """The body that `--body` names; None without it."""
+    if args.body is None:
+        return None
+    from edge.link.wire import read_token
+    from robot.remote.body import RemoteBody
+
+    return RemoteBody(args.body, read_token(args.token, made_by="`edgebot sim --serve`"))
+
+
+def _drive(args: Namespace, config: RobotConfig, recording: Wanted, remote: RemoteBody | None) -> int:
+    from edge.session import Settings, open_session
+    from edge.signals import Interrupted, stop_on_signal
+
     policy = policy_of(args, config)
     if args.hold is not None:
         from edge.policies.held import Held
@@ -79,7 +109,7 @@ def main(argv: list[str]) -> int:
         camera=args.camera, detector=detector_of(args.detector, args), score=score_of(args, policy),
         record=recording.path,
         overwrite=recording.overwrite, record_frames=recording.frames, rotation=recording.rotation,
-        faults=tuple(args.fault),
+        faults=tuple(args.fault), opening=None if remote is None else remote.watching,
     )  # fmt: skip
     duration_s = args.duration if args.duration is not None else limit_s(task) if args.sim and not linked else None
     # Python hands the interpreter from thread to thread each 5 ms, a quarter of the loop's period.
@@ -102,7 +132,7 @@ def main(argv: list[str]) -> int:
 def policy_of(args: Namespace, config: RobotConfig) -> Policy:
     """The policy that `--policy` names; for "link" one that listens, and tells where."""
     if args.policy != "link":
-        if args.listen is not None or args.token is not None:
+        if args.listen is not None or (args.token is not None and args.body is None):
             raise UsageError("--listen and --token are for --policy link, which drives as `edgebot drive --to` asks")
         from edge.policies import make
 
@@ -164,12 +194,16 @@ def _parser() -> Parser:
         help="light, range, person, follow, random, straight, a .tflite, or link: by hand from elsewhere",
     )  # fmt: skip
     parser.add_argument(
+        "--body", metavar="tcp://HOST[:PORT]", help="drive the robot that `edgebot sim --serve` simulates there"
+    )
+    parser.add_argument(
         "--listen", metavar="HOST:PORT",
         help="for --policy link (default 127.0.0.1:7245; 0.0.0.0:7245 for all networks)",
     )  # fmt: skip
     parser.add_argument(
         "--token", type=Path, metavar="FILE",
-        help="for --policy link: what drivers must have too (default ~/.config/edgebot/link.token, made where missing)",
+        help="for --policy link: what drivers must have too; for --body: the simulation's (default "
+        "~/.config/edgebot/link.token, made where missing)",
     )  # fmt: skip
     parser.add_argument(
         "--motord", type=Path, metavar="SOCKET", help="with --sim --realtime: put a running edgebot-motord in between"

@@ -106,6 +106,7 @@ def as_json(summary: Summary, verdict: Verdict | None, session: Session) -> dict
         "room": None if room is None else {"task": room.task, "level": room.level, "seed": room.seed},
         "goal": goal,
         "recording": None if recorder is None else recorder.as_dict(),
+        "link": link() if (link := getattr(session.body, "link", None)) is not None else None,
     }
 
 
@@ -141,6 +142,8 @@ def report(summary: Summary, verdict: Verdict | None, session: Session) -> None:
         table.add_row("policy", f"[red]raised in {summary.policy_faults} iterations[/]")
     if note := getattr(session.loop.policy, "note", ""):
         table.add_row(session.loop.policy.name, note)
+    if note := getattr(session.body, "note", ""):
+        table.add_row("body", escape(note))
     if summary.perception_restarts:
         table.add_row("perception", f"[red]restarted {summary.perception_restarts} times[/]")
     if summary.overruns:

@@ -126,12 +126,12 @@ def open_answer(token: bytes, data: bytes) -> Answer | None:
     return Answer(session, driver, sequence, State(state), stamp, left, right, metres, name)
 
 
-def read_token(path: Path | None, make: bool = False) -> bytes:
+def read_token(path: Path | None, make: bool = False, made_by: str = "`edgebot run --policy link`") -> bytes:
     """The token in a file, which only its owner may read.
 
     Args:
         path: the file; None for `TOKEN`.
-        make: write a new one where there is none.
+        make: write a new one where there is none. made_by: the command that makes one on the other machine.
 
     Raises:
         UsageError: the file cannot be read, is too short, or is open to others.
@@ -149,8 +149,8 @@ def read_token(path: Path | None, make: bool = False) -> bytes:
         token = path.read_bytes().strip()
     except OSError as error:
         raise UsageError(
-            f"token {path} cannot be read ({error.strerror}); `edgebot run --policy link` makes one on the robot: "
-            "copy it here, or name it with --token"
+            f"token {path} cannot be read ({error.strerror}); {made_by} makes one on the other machine: copy it here, "
+            "or name it with --token"
         ) from None
     if mode & 0o077:
         raise UsageError(f"token {path} is open to others (mode {mode:o}); `chmod 600 {path}` closes it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from robot.clock import VirtualClock
@@ -176,6 +177,18 @@ class PiBody:
         drive = self.config.drive
         until = (self.clock.now() if since is None else since) + drive.command_timeout_s
         return self._port.apply(duties(drive, command), until)
+
+    def acknowledge(self) -> None:
+        """Release the emergency stop's latch, where the motors' process holds one.
+
+        Raises:
+            RobotError: the switch is still pressed, or the process does not answer.
+        """
+        if isinstance(path := getattr(self._port, "path", None), Path):
+            from robot.motord.client import ask
+            from robot.motord.protocol import Kind
+
+            ask(path, Kind.ACKNOWLEDGE)
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""

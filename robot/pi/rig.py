@@ -157,7 +157,8 @@ class VirtualRig(PiBody):
         if state or self._silent:  # the falling edge starts the burst
             return
         metres = float(self.world.sense_range()[0])
-        width = NO_ECHO_S if np.isnan(metres) else 2 * metres / SPEED_OF_SOUND_MPS
+        there = max(0.0, metres - self._config.range.offset_m)
+        width = NO_ECHO_S if np.isnan(metres) else 2 * there / SPEED_OF_SOUND_MPS
         self.pin(self._config.range.echo_pin).pulse(ECHO_DELAY_S, width)
 
     def _raw(self, side: int) -> float:

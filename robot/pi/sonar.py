@@ -59,7 +59,7 @@ class HcSr04:
         rise, fall = self._rise, self._fall
         if rise is None or fall is None:
             return None
-        distance = self._factory.ticks_diff(fall, rise) * SPEED_OF_SOUND_MPS / 2
+        distance = self._factory.ticks_diff(fall, rise) * SPEED_OF_SOUND_MPS / 2 + self._config.offset_m
         near, far = self._config.min_m, self._config.max_m
         if not near - _TIMING_M <= distance <= far + _TIMING_M:
             return None

@@ -13,6 +13,7 @@ the package is pinned:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -97,22 +98,23 @@ class VirtualFactory(MockFactory):  # type: ignore[misc]
     def __init__(self, clock: Clock) -> None:
         super().__init__(pin_class=VirtualPin)
         self._clock = clock
-        self._moment: float | None = None
+        self._moments = threading.local()  # on the wall clock, edges of different wires come in different threads
         self.spi_answer: Callable[[list[int]], list[int]] | None = None
         self.witness: Callable[[VirtualPin], None] = _nobody
 
     def ticks(self) -> float:
         """The clock's seconds, or the moment of the edge that is being delivered."""
-        return self._clock.now() if self._moment is None else self._moment
+        moment: float | None = getattr(self._moments, "now", None)
+        return self._clock.now() if moment is None else moment
 
     @contextmanager
     def at(self, moment: float) -> Iterator[None]:
         """What is delivered inside happens at `moment`."""
-        self._moment = moment
+        self._moments.now = moment
         try:
             yield
         finally:
-            self._moment = None
+            self._moments.now = None
 
     def spi(self, **spi_args: Any) -> VirtualSpi:
         """The one chip on the bus, whatever the arguments."""

@@ -47,7 +47,8 @@ class World:
     Attributes:
         pose: (3, N) x, y (m), yaw (rad). wheel_speed: (2, N) m/s. contact: (N,) whether the last tick touched anything;
         contact_speed: (N,) m/s, the fastest closing speed of a contact since the reset; time: s.
-        motors: what each robot's motors are like; may be written to.
+        motors: what each robot's motors are like; may be written to. cover: (2, N) share of the light that a hand lets
+        through to the left and the right sensor, None where none is covered.
 
     Raises:
         RobotError: no rooms, or as many ids as there are not rooms.
@@ -82,6 +83,7 @@ class World:
         self.contact_speed = np.zeros(n, dtype)
         self.contact_bearing = np.full(n, np.nan, dtype)
         self.motors = Motors.of(config.drive, n, dtype)
+        self.cover: NDArray[np.floating] | None = None
         self._keyed = Keyed(seed, ids)
         self._duty = np.zeros((2, n), dtype)
         half = math.radians(config.range.half_cone_deg)
@@ -169,6 +171,8 @@ class World:
             straight += light.diffuse_acceptance(fluence, ahead * axis_x + left * (sign * axis_y))
             straight += light.AMBIENT
             out[side] = light.reading(straight)
+        if self.cover is not None:
+            out *= self.cover[:, where]
         if self.noise:
             spread = light.NOISE_FLOOR + light.NOISE_SHARE * out
             out += spread * self._keyed.normals(self.tick, Stream.LIGHT, where)

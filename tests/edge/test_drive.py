@@ -313,7 +313,7 @@ def test_without_a_terminal_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: 
         assert cli.main(["drive", "--to", "127.0.0.1:7245", *arguments]) == 2
         assert "--to drives a robot that runs elsewhere" in capsys.readouterr().err
     assert cli.main(["drive", "--to", "127.0.0.1:7245", "--token", "/nowhere/token"]) == 2
-    assert "makes one on the robot" in capsys.readouterr().err
+    assert "makes one on the other machine" in capsys.readouterr().err
     assert cli.main(["drive"]) == 2
     assert "--sim for a simulated one" in capsys.readouterr().err
     assert cli.main(["drive", "--sim", "--gamepad", "/dev/input/js77"]) == 2

@@ -272,7 +272,7 @@ def test_in_the_loop_a_lost_link_stops_the_wheels_within_a_period_and_a_found_on
 
 def test_a_token_is_made_once_for_its_owner_alone_and_a_loose_or_short_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "link.token"
-    with pytest.raises(UsageError, match="makes one on the robot"):
+    with pytest.raises(UsageError, match="makes one on the other machine"):
         read_token(path)
     token = read_token(path, make=True)
     assert len(token) == 64 and read_token(path) == token == read_token(path, make=True)

@@ -90,7 +90,7 @@ def test_a_camera_policy_uses_the_shipped_detector_in_simulated_time(capsys: pyt
     ("arguments", "sentence"),
     [
         ([], "the following arguments are required: --policy"),
-        (["--policy", "light"], "say which robot: --sim for a simulated one, or --robot robot.toml"),
+        (["--policy", "light"], "say which robot: --sim for a simulated one, --robot robot.toml"),
         (["--sim", "--policy", "lihgt"], "there is no policy 'lihgt'; did you mean 'light'?"),
         (["--sim", "--policy", "light", "--duration", "nan"], "'nan' is no number from 0.02 to 1e+06 seconds"),
         (["--sim", "--policy", "light", "--seed", "-1"], "'-1' is no whole number from 0 to"),

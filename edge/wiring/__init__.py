@@ -1,0 +1,1 @@
+"""What goes to which pin, drawn from `robot.toml`."""
