@@ -33,9 +33,14 @@ def histogram(image: NDArray[np.uint8], box: tuple[float, float, float, float]) 
     grey = (saturation < _GREY_BELOW) | (value < _GREY_BELOW)
     shade = np.minimum((saturation.astype(np.intp) - _GREY_BELOW) * SHADES // (256 - _GREY_BELOW), SHADES - 1)
     colour = hue.astype(np.intp) * HUES // 180 * SHADES + shade
-    bins = np.where(grey, HUES * SHADES + value.astype(np.intp) * GREYS // 256, colour)
-    counts = np.bincount(bins.ravel(), minlength=HUES * SHADES + GREYS).astype(np.float32)
-    return counts / counts.sum()
+    counts = np.bincount(colour[~grey], minlength=HUES * SHADES).astype(np.float32)
+    # A grey is shared between the two nearest, so that a little less light does not make another colour of it.
+    level = np.clip(value[grey] * (GREYS / 256) - 0.5, 0, GREYS - 1)
+    lower = level.astype(np.intp)
+    part = level - lower
+    greys = np.bincount(lower, 1 - part, GREYS + 1) + np.bincount(lower + 1, part, GREYS + 1)
+    whole = np.concatenate((counts, greys[:GREYS].astype(np.float32)))
+    return np.asarray(whole / whole.sum(), np.float32)
 
 
 def unlike(one: Histogram, other: Histogram) -> float:

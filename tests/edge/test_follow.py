@@ -1,0 +1,88 @@
+"""Following: the filter over a person's place and speed, their colours, and the policy behind somebody who walks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edge.errors import UsageError
+from edge.guard import Guard
+from edge.loop import Loop
+from edge.perception.appearance import histogram, unlike
+from edge.policies import make
+from edge.policies.follow import FollowPolicy
+from edge.policies.walker import Walker
+from robot.clock import VirtualClock
+from robot.config import load
+from robot.sim.body import SimBody
+from robot.sim.following import Following
+from robot.sim.rooms import make_room
+from tests.edge.test_policies import BoxesByTruth
+
+CONFIG = load()
+
+
+def test_a_walkers_place_and_speed_are_found_from_bearings_and_few_distances() -> None:
+    rng = np.random.default_rng(0)
+    person = Walker((0.0, 0.0, 0.0), 1.5, 0.3, 0.0, 0.0)
+    speeds = []
+    for step in range(1, 101):
+        now = 0.1 * step
+        x, y = 1.2 + 0.2 * now, 0.1 * now
+        robot = (0.15 * now, 0.0, 0.05 * math.sin(now))
+        person.predict(now)
+        dx, dy = x - robot[0], y - robot[1]
+        person.see_bearing(robot, math.atan2(dy, dx) - robot[2] + rng.normal(0, 0.03), 0.04)
+        if step % 5 == 0:
+            person.see_distance(robot, math.hypot(dx, dy) + rng.normal(0, 0.05), 0.06)
+        person.seen_at = now
+        speeds.append(person.state[2:].copy())
+    assert person.state[:2] == pytest.approx((x, y), abs=0.08)
+    assert np.mean(speeds[40:], axis=0) == pytest.approx((0.2, 0.1), abs=0.05)
+    assert 0 < person.spread(robot) < 0.1
+    before = person.state.copy()
+    person.predict(10.4)  # goes on for a moment, then less and less
+    assert person.state[0] - before[0] == pytest.approx(0.4 * before[2], abs=0.02)
+    for step in range(60):
+        person.predict(10.5 + 0.1 * step)
+    assert math.hypot(*person.state[2:]) < 0.1 * math.hypot(*before[2:])
+    assert person.spread(robot) > 0.5
+
+
+def test_colours_tell_two_apart_under_another_light_and_scale() -> None:
+    def picture(colour: tuple[int, int, int], size: int, light: float) -> np.ndarray:
+        image = np.full((2 * size, size, 3), 128, np.uint8)
+        image[size // 10 : 2 * size, size // 5 : -size // 5] = np.clip(np.array(colour) * light, 0, 255)
+        return image
+
+    looks = [histogram(picture(colour, size, light), (0.0, 0.0, size, 2.0 * size))
+             for colour in ((200, 40, 40), (40, 60, 200), (90, 90, 90))
+             for size, light in ((60, 1.0), (90, 0.9))]  # fmt: skip
+    assert all(look is not None for look in looks)
+    for i, one in enumerate(looks):
+        for j, other in enumerate(looks):
+            assert (unlike(one, other) < 0.4) == (i // 2 == j // 2)  # type: ignore[arg-type]
+    assert histogram(picture((200, 40, 40), 60, 1.0), (500.0, 0.0, 60.0, 120.0)) is None
+
+
+def test_a_policy_for_each_choice() -> None:
+    assert make("follow:largest", CONFIG).name == "follow:largest"
+    assert make("follow:2", CONFIG).task == "follow"  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="'tallest' cannot be chosen"):
+        make("follow:tallest", CONFIG)
+    with pytest.raises(UsageError, match="needs a camera"):
+        make("follow", CONFIG.model_copy(update={"camera": None}))
+
+
+def test_the_robot_stays_behind_a_person_who_walks() -> None:
+    room, policy, clock = make_room("follow", "easy", 4), FollowPolicy(CONFIG), VirtualClock(0.02)
+    good: list[bool] = []
+    with SimBody(CONFIG, room, clock, seed=4, camera=False) as body:
+        judge = Following(body.world)
+        loop = Loop(body, policy, Guard(CONFIG, True), clock, perception=BoxesByTruth(body, room))
+        summary = loop.run(24.0, on_tick=lambda tick: good.append(judge.look()))
+    assert summary.policy_faults == 0, summary.message
+    assert sum(good[600:]) >= 0.9 * len(good[600:]) and summary.distance_m > 1.5
+    assert "followed number" in policy.note
