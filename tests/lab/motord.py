@@ -184,8 +184,8 @@ def boot(
                 print(row, file=sys.stderr)
                 if "end" in row and row["end"] == "failed":
                     raise RuntimeError(f"in the guest: {row['why']}\n{console.read_text(errors='replace')[-6000:]}")
-                if row.get("end") == "cut":
-                    return "cut"
+                if row.get("end") in ("cut", "off"):  # it has nothing more to tell
+                    return str(row["end"])
                 rows.append(row | {"boot": phase})
             seen = len(found)
             if over:
