@@ -174,7 +174,7 @@ def boot(
         [console, told],
         "-drive", f"file={disk},format=raw,if=virtio,cache=writeback", cores=2, accel=accel,
     )  # fmt: skip
-    until, seen = time.monotonic() + LIMIT_S, 0
+    until, seen, first = time.monotonic() + LIMIT_S, 0, len(rows)
     try:
         while True:
             over = process.poll() is not None
@@ -189,7 +189,7 @@ def boot(
                 rows.append(row | {"boot": phase})
             seen = len(found)
             if over:
-                return str(next((row["end"] for row in reversed(rows) if "end" in row), "died"))
+                return str(next((row["end"] for row in reversed(rows[first:]) if "end" in row), "died"))
             if time.monotonic() > until:
                 raise RuntimeError(f"the guest did not end: {console.read_text(errors='replace')[-4000:]}")
             time.sleep(0.1)
