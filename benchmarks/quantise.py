@@ -35,6 +35,7 @@ RESULTS = ROOT / "runs" / "benchmarks" / "quantise.jsonl"
 PAGE = ROOT / "docs" / "benchmarks-quantise.md"
 CUTS = (0.2, 0.005)  # OpenCV's own, and all there is
 HALVES = 3
+HOW = ("float", "opencv", "stock", "ours")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Outcome:
     """One network, one calibration set, one way to quantise it; `ap` by cut: (all points at 0.5, COCO's mean)."""
 
     net: str
-    how: str  # float, stock, ours
+    how: str  # opencv, float, stock, ours
     halving: int
     way: int  # which half calibrates
     ap: dict[str, tuple[float, float]]
@@ -133,6 +134,19 @@ class Bench:
             figures[str(cut)] = average_precision(left, truth), coco_ap(left, truth).mean
         return figures
 
+    def opencv(self, chosen: np.ndarray) -> dict[str, tuple[float, float]]:
+        """The same of the boxes that OpenCV 4.10's own Darknet reader found (scores from 0.2 on)."""
+        from convert.ap import average_precision, coco_ap
+
+        told = json.loads((SHARED / "oracle" / "opencv_person_detections_320.json").read_text())["models"]
+        rows = {SHARED / name: given for name, given in told[self.net.name.removeprefix("1.1_")].items()}
+        found, truth = [], []
+        for photo in (self.photos[index] for index in chosen):
+            given = np.array(rows.get(photo.path, []), np.float64).reshape(-1, 5)
+            found.append((given[:, 1:], given[:, 0]))
+            truth.append(photo.boxes[photo.classes == self.at])
+        return {str(CUTS[0]): (average_precision(found, truth), coco_ap(found, truth).mean)}
+
     def run(self, how: str, halving: int, way: int) -> Outcome:
         from convert import quantise
         from convert.detector import NMS_INT8, plain
@@ -140,6 +154,8 @@ class Bench:
         from convert.tflite import export, variables_of
 
         calibrate, judge = halves(len(self.photos), halving)[:: 1 if way == 0 else -1]
+        if how == "opencv":
+            return Outcome(self.net.name, how, halving, way, self.opencv(judge), 300.0, 0.0, 0)
         start = time.perf_counter()
         decode, flatbuffer = self.source.decode, b""
         samples = self.inputs[calibrate][:64]
@@ -174,17 +190,26 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def load_results(path: Path, code: str) -> dict[tuple[str, str, int, int], Outcome]:
+def load_results(path: Path, code: str | None) -> dict[tuple[str, str, int, int], Outcome]:
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-    outcomes = (Outcome(**row["outcome"]) for row in rows if row["code"] == code)
+    outcomes = (Outcome(**row["outcome"]) for row in rows if code in (None, row["code"]))
     return {outcome.key: outcome for outcome in outcomes}
 
 
 def mean(outcomes: list[Outcome]) -> tuple[dict[str, np.ndarray], float]:
-    figures = {str(cut): np.mean([outcome.ap[str(cut)] for outcome in outcomes], axis=0) for cut in CUTS}
+    none = (float("nan"), float("nan"))
+    figures = {str(cut): np.mean([one.ap.get(str(cut), none) for one in outcomes], axis=0) for cut in CUTS}
     return figures, float(np.mean([outcome.snr_db for outcome in outcomes]))
+
+
+def number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4f}"
+
+
+def difference(figure: np.ndarray, base: np.ndarray | None) -> str:
+    return "" if base is None or np.isnan(figure[0]) or figure is base else f"{figure[0] - base[0]:+.4f}"
 
 
 def table(done: dict[tuple[str, str, int, int], Outcome], names: list[str], count: int) -> str:
@@ -195,18 +220,17 @@ def table(done: dict[tuple[str, str, int, int], Outcome], names: list[str], coun
     for name in names:
         for halving in [*range(count), None]:
             base: dict[str, np.ndarray] = {}
-            for how in ("float", "stock", "ours"):
+            for how in HOW:
                 chosen = [one for one in done.values() if one.net == name and one.how == how]
                 chosen = [one for one in chosen if halving is None or one.halving == halving]
                 if not chosen:
                     continue
                 figures, snr = mean(chosen)
-                base = base or figures
+                base = figures if how == "float" else base
                 cut, full = figures["0.2"], figures["0.005"]
-                told = [
-                    f"{cut[0]:.4f}", f"{cut[0] - base['0.2'][0]:+.4f}", f"{full[0]:.4f}",
-                    f"{full[0] - base['0.005'][0]:+.4f}", f"{full[1]:.4f}", "" if snr == 300 else f"{snr:.1f}",
-                ]  # fmt: skip
+                told = [number(cut[0]), difference(cut, base.get("0.2"))]
+                told += [number(full[0]), difference(full, base.get("0.005")), number(full[1])]
+                told += ["" if snr == 300 else f"{snr:.1f}"]
                 which = "mean" if halving is None else str(halving)
                 rows.append(f"| {name} | {which} | {how} | " + " | ".join(told) + " |")
     return "\n".join(rows)
@@ -216,24 +240,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", help="only this one: 1.1, 1.1-xl, 1.1_body")
     parser.add_argument("--halves", type=int, default=HALVES, help=f"ways to halve the set ({HALVES})")
-    parser.add_argument("--how", nargs="+", default=["float", "stock", "ours"], choices=("float", "stock", "ours"))
+    parser.add_argument("--how", nargs="+", default=list(HOW), choices=HOW)
     parser.add_argument("--labelled", type=Path, default=SHARED / "coco_train128")
     for name in ("cfg", "weights", "names"):
         parser.add_argument(f"--{name}", type=Path, help="another detector")
     parser.add_argument("--label", default="person", help="the label that is judged, of another detector")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", action="store_true", help="write the page from the results that there are")
     parser.add_argument("--anew", action="store_true", help="not from earlier results of the same code")
     args = parser.parse_args()
     chosen = [net for net in nets() if args.net in (None, net.name)]
     if args.cfg:
         chosen = [Net(args.weights.stem, args.cfg, args.weights, args.names, args.label)]
     code = fingerprint()
+    if args.table:
+        done = load_results(args.results, None)
+        PAGE.write_text(page(table(done, [net.name for net in chosen], args.halves)))
+        return
     done = {} if args.anew else load_results(args.results, code)
     args.results.parent.mkdir(parents=True, exist_ok=True)
     for net in chosen:
         bench: Bench | None = None
         for halving in range(args.halves):
             for how in args.how:
+                if how == "opencv" and args.cfg:
+                    continue
                 for way in (0, 1):
                     if (net.name, how, halving, way) in done:
                         continue
@@ -247,21 +278,26 @@ def main() -> None:
     found = table(done, [net.name for net in chosen], args.halves)
     print(found)
     if not args.net and not args.cfg and args.halves >= HALVES:
-        PAGE.write_text(page(found, args.halves))
+        PAGE.write_text(page(found))
 
 
-def page(found: str, count: int) -> str:
+def page(found: str) -> str:
     today = datetime.date.today()
     return f"""\
 # What int8 costs a detector
 
 Written by `python benchmarks/quantise.py` on {today.day} {today:%B %Y}, {platform.machine()}, {os.cpu_count()} cores.
 Yolo-Fastest at 320x320, persons in the 126 photos of `coco_train128` that have labels (254 boxes): calibrated on one
-half of them, judged on the other, both ways round and averaged, for {count} ways to halve the set (0: every other
-photo, 1: first and second half, then drawn by seed). `stock` is TensorFlow's own full int8 of the same raw heads, from
-the same photos; `ours` is `edgebot convert darknet --quantize int8 --calibrate`. AP@0.5 over all points, once with
-scores from 0.2 on, where OpenCV cuts, once with all; AP@[.5:.95] as COCO counts it, all scores; the last column is
-signal to noise of the raw heads on the judged half.
+half of them, judged on the other, both ways round and averaged, for some ways to halve the set (0: every other photo,
+1: first and second half, from 2 on drawn by that seed). Rows are missing where they were not run yet; the same command
+goes on from there.
+
+* `float`: our reading of the Darknet files; `opencv`: the boxes of OpenCV 4.10's own reader, which ends at 0.2.
+* `stock`: TensorFlow's own full int8 of the same raw heads, from the same photos.
+* `ours`: `edgebot convert darknet --quantize int8 --calibrate`.
+
+AP@0.5 is over all points, with scores from 0.2 on, where OpenCV cuts, and with all; AP@[.5:.95] as COCO counts it, with
+all scores; the last column is signal to noise of the raw heads on the judged half.
 
 {found}
 

@@ -8,7 +8,7 @@ to give the float network's raw heads on the calibration images and their mirror
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,8 +18,26 @@ from numpy.typing import NDArray
 from convert.graph import Graph, Node
 from convert.ranges import BATCH, Advance, Images
 
+PART = 4  # images that are in memory together: half a batch, half the memory
 EPOCHS = 10
 RATE = 2e-5  # Adam's, going to 0 along a cosine; ten times more did harm
+
+
+class Learned(NamedTuple):
+    """What `distill` did: steps, the heads' error before and after (a share of their variance), whether it stays."""
+
+    steps: int
+    before: float
+    after: float
+    kept: bool
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        if not self.steps:
+            return f"not trained on its own rounding: fewer than {BATCH} photos"
+        told = f"error of its heads {self.before:.3g} -> {self.after:.3g} in {self.steps} steps"
+        return f"trained on its own rounding, {told}" if self.kept else f"training did not help ({told}), left out"
 
 
 def steps_of(images: int) -> int:
@@ -34,7 +52,8 @@ def distill(
     advance: Advance = lambda count: None,
     seed: int = 0,
     groups: Sequence[Sequence[NDArray[np.intp]]] = (),
-) -> None:
+    weights: Callable[[Node, Any], Any] | None = None,
+) -> Learned:
     """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
 
     Args:
@@ -44,20 +63,22 @@ def distill(
         advance: told the number of images done.
         seed: of the order of the images and their mirroring.
         groups: per head, sets of channels that count alike as sets (boxes, chances); without it a head is one set.
+        weights: a kernel as int8 will hold it; `fake_quantised` unless given.
     """
     if len(images) < BATCH:
-        return
+        return Learned(0, 0.0, 0.0, False)
+    rounded = weights or fake_quantised
     kernels = {name: tf.Variable(node.kernel) for name, node in graph.nodes.items() if node.kernel is not None}
     biases = {name: tf.Variable(node.bias) for name, node in graph.nodes.items() if node.bias is not None}
     variables = [*kernels.values(), *biases.values()]
 
-    def weights(node: Node) -> tuple[Any, Any]:
+    def student_weights(node: Node) -> tuple[Any, Any]:
         if node.name not in kernels:
             return None, None
-        return fake_quantised(node, kernels[node.name]), biases[node.name]
+        return rounded(node, kernels[node.name]), biases[node.name]
 
     def loss_of(x: Any, teacher: Any) -> Any:
-        student = graph.run(x, observe, weights)
+        student = graph.run(x, observe, student_weights)
         losses = []
         for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
             for channels in groups[index] if groups else [np.arange(want.shape[-1])]:
@@ -73,11 +94,20 @@ def distill(
     optimiser.build(variables)
     teach = tf.function(graph.run, autograph=False)
 
+    sums = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
+
     @tf.function(autograph=False)
-    def train(x: Any, teacher: Any) -> None:
+    def gather(x: Any, teacher: Any) -> None:
         with tf.GradientTape() as tape:
             loss = loss_of(x, teacher)
-        optimiser.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        for total, gradient in zip(sums, tape.gradient(loss, variables), strict=True):
+            total.assign_add(gradient * (PART / BATCH))
+
+    @tf.function(autograph=False)
+    def step() -> None:
+        optimiser.apply_gradients(zip(sums, variables, strict=True))
+        for total in sums:
+            total.assign(tf.zeros_like(total))
 
     measure = tf.function(loss_of, autograph=False)
     # The teacher's heads for each image as it is and mirrored, once for all epochs.
@@ -98,13 +128,17 @@ def distill(
         order = generator.permutation(len(images))
         for start in range(0, len(images) - BATCH + 1, BATCH):
             chosen = order[start : start + BATCH] + len(images) * generator.integers(0, 2, BATCH)
-            train(tf.constant(both[chosen]), [tf.constant(head[chosen]) for head in heads])
+            for part in chosen.reshape(-1, PART):
+                gather(tf.constant(both[part]), [tf.constant(head[part]) for head in heads])
+            step()
             advance(BATCH)
-    if not mean_loss() < before:
-        return
+    after = mean_loss()
+    if not after < before:
+        return Learned(total, before, after, False)
     for name, node in graph.nodes.items():
         if name in kernels:
             node.kernel, node.bias = kernels[name].numpy(), biases[name].numpy()
+    return Learned(total, before, after, True)
 
 
 def fake_quantised(node: Node, kernel: Any) -> Any:

@@ -9,6 +9,8 @@ groups of channels that additions and concatenations tie together).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,15 @@ class _Ties:
         self.tie(ids, np.zeros(len(ids), np.intp))
 
 
-def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> None:
+class Evened(NamedTuple):
+    """What `equalise` did: of how many channels of convolutions how many were rescaled, and the largest factor."""
+
+    channels: int
+    scaled: int
+    most: float
+
+
+def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> Evened:
     """Rescale the weights of `graph` in place; its outputs stay what they were, up to rounding.
 
     Args:
@@ -66,6 +76,7 @@ def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> None:
         for group, ratio in zip(own.tolist(), share.tolist(), strict=True):
             ratios[group] = max(ratios.get(group, 0.0), ratio)
     scale = {group: max(ratio, FLOOR) ** STRENGTH for group, ratio in ratios.items()} | {0: 1.0}
+    factors = []
     for node in graph.nodes.values():
         if node.kernel is None or node.bias is None:
             continue
@@ -77,6 +88,9 @@ def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> None:
             factor = into[:, None] / out
         node.kernel = (node.kernel * factor).astype(np.float32)
         node.bias = (node.bias / out).astype(np.float32)
+        factors.append(1.0 / out)
+    all_factors = np.concatenate([np.ones(1), *factors])
+    return Evened(len(all_factors) - 1, int((all_factors > 1.01).sum()), float(all_factors.max()))
 
 
 def _channels(node: Node, inputs: list[Ids], ties: _Ties) -> Ids:
@@ -94,8 +108,9 @@ def _channels(node: Node, inputs: list[Ids], ties: _Ties) -> Ids:
             return np.concatenate(inputs)
         case "slice":
             return inputs[0][node.start : node.start + node.channels]
-        case "curve":
-            ties.pin(inputs[0])
-            return inputs[0]
+        case "curve" | "other" | "moves":
+            for given in inputs:
+                ties.pin(given)
+            return np.zeros(node.channels, np.intp)
         case _:  # pad, maxpool, resize, relu, leaky: what comes in goes out, scaled alike
             return inputs[0]

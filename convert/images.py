@@ -17,6 +17,7 @@ from robot.pi.frames import IMAGES, read_image
 
 MOST = 64  # more measured no better
 FEWEST = 8
+LARGEST = 1600  # pixels of a photo's longer side: 64 of a phone's would fill a laptop's memory
 
 
 def read_folder(folder: Path, most: int = MOST) -> tuple[list[NDArray[np.uint8]], list[Path]]:
@@ -36,7 +37,7 @@ def read_folder(folder: Path, most: int = MOST) -> tuple[list[NDArray[np.uint8]]
         if len(pictures) == most:
             break
         try:
-            pictures.append(read_image(paths[index]))
+            pictures.append(_reduced(read_image(paths[index])))
         except RobotError:
             broken.append(paths[index])
     if len(pictures) < FEWEST:
@@ -45,6 +46,15 @@ def read_folder(folder: Path, most: int = MOST) -> tuple[list[NDArray[np.uint8]]
             f"{MOST} are good; give a folder of typical photos"
         )
     return pictures, broken
+
+
+def _reduced(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    ratio = LARGEST / max(height, width)
+    if ratio >= 1.0:
+        return picture
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def prepare(pictures: Any, spec: ImageInput, shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,17 +71,37 @@ class OutputError:
     snr_db: float
 
 
+class Figure(NamedTuple):
+    """One figure of the source and of the converted model, higher is better; between them that of the float model."""
+
+    before: float
+    after: float
+    may_drop: float
+    middle: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLoss:
+    """One layer's share of all noise on the outputs that single layers cause, 0..1."""
+
+    name: str
+    share: float
+
+
 @dataclass(frozen=True)
 class Parity:
-    """The whole report; `figures` maps a figure's name to (before, after, how much it may drop)."""
+    """The whole report."""
 
     mode: Mode
     samples: int
     outputs: tuple[OutputError, ...]
     source_bytes: int
     bytes: int
-    figures: dict[str, tuple[float, float, float]]
+    figures: Mapping[str, Figure | tuple[float, float, float]]
     simulation_db: float | None = None  # of int8: against the same rounding computed apart
+    layers: tuple[LayerLoss, ...] = ()  # of int8: which lose most, the worst first
+    done: tuple[str, ...] = ()  # what was done to the network, in sentences
+    milliseconds: tuple[float, float] | None = None  # of one image: the float model's and this one's, one thread, here
 
     def refusal(self) -> str | None:
         """Why the conversion must not be used, or None."""
@@ -99,7 +119,8 @@ class Parity:
                 f"the model computes something else than its own rounding leads to ({self.simulation_db:.1f} dB apart, "
                 f"the limit is {SIMULATION_DB:g} dB), so a weight or scale was lost"
             )
-        for name, (before, after, may_drop) in self.figures.items():
+        for name, figure in self.figures.items():
+            before, after, may_drop, _ = Figure(*figure)
             if not after >= before - may_drop:
                 return f"{name} falls from {before:.4f} to {after:.4f}, by more than the {may_drop:g} allowed"
         return None
@@ -112,6 +133,12 @@ class Parity:
                 "none": "train it again, or report this",
                 "int8": "try other calibration photos, or --quantize float16",
             }.get(self.mode, "try --quantize none")
+            if self.layers:
+                worst = self.layers[0]
+                hint = (
+                    f"layer {worst.name} loses most ({worst.share:.0%} of the noise): keep it in float with "
+                    f"--keep-float {worst.name}, {hint}"
+                )
             raise ConvertError(f"refused to convert {what}, nothing was written: {reason}; {hint}")
 
     def to_manifest(self) -> dict[str, Any]:
@@ -132,11 +159,16 @@ class Parity:
             "simulation_db": None if self.simulation_db is None else round(self.simulation_db, 2),
             "source_bytes": self.source_bytes,
             "bytes": self.bytes,
-            "figures": [
-                {"name": name, "before": round(before, 5), "after": round(after, 5), "may_drop": may_drop}
-                for name, (before, after, may_drop) in self.figures.items()
-            ],
+            "figures": [_told(name, Figure(*figure)) for name, figure in self.figures.items()],
+            "layers": [{"name": layer.name, "share_of_noise": round(layer.share, 4)} for layer in self.layers[:10]],
+            "done": list(self.done),
         }
+
+
+def _told(name: str, figure: Figure) -> dict[str, Any]:
+    told = {"name": name, "before": round(figure.before, 5), "after": round(figure.after, 5)}
+    told |= {} if figure.middle is None else {"float": round(figure.middle, 5)}
+    return told | {"may_drop": figure.may_drop}
 
 
 @dataclass(frozen=True)
@@ -176,16 +208,18 @@ def compare(names: Sequence[str], want: Sequence[Array], have: Sequence[Array]) 
 
 def found_again(
     before: Sequence[tuple[Array, Array, Array]], after: Sequence[tuple[Array, Array, Array]], score: float = 0.5
-) -> float:
-    """Of the source's detections with at least `score`, the share that the converted model has too.
+) -> tuple[float, float]:
+    """Of the detections `before` with at least `score`, the share that `after` has too, and the mean IoU of those.
 
     Each image is (boxes, scores, classes); found again means the same class, IoU >= 0.5, and a score of at least half
-    of `score`. 1.0 where the source sees nothing.
+    of `score`. 1.0 twice where there is nothing to find.
     """
-    total = again = 0
+    overlaps = []
     for (boxes, scores, classes), (other, other_scores, other_classes) in zip(before, after, strict=True):
         other, other_classes = other[other_scores >= score / 2], other_classes[other_scores >= score / 2]
         for box, label in zip(boxes[scores >= score], classes[scores >= score], strict=True):
-            total += 1
-            again += bool((iou(box, other[other_classes == label]) >= 0.5).any())
-    return again / total if total else 1.0
+            overlaps.append(float(iou(box, other[other_classes == label]).max(initial=0.0)))
+    again = [overlap for overlap in overlaps if overlap >= 0.5]
+    if not overlaps:
+        return 1.0, 1.0
+    return len(again) / len(overlaps), float(np.mean(again)) if again else 0.0

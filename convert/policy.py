@@ -51,7 +51,7 @@ def convert(model: Any, draft: dict[str, Any], mode: Mode, judge: Judge | None, 
     steps.begin("converting")
     # Observations are floats and stay so at the border, whatever the arithmetic inside.
     flatbuffer = export(
-        function, (1, size), variables_of(model), mode, [row[None] for row in observations[:256]], integer_io=False
+        function, (1, size), variables_of(model), mode, [row[None] for row in observations[:256]], integer_io="none"
     )
     interpreter = Interpreter(flatbuffer, name="the converted model")
     steps.begin("comparing outputs")

@@ -63,7 +63,7 @@ class Detect:
     ) -> None:
         rows, columns = shape
         self._heads = heads
-        self._input = np.zeros((1, rows, columns, 3), np.float32)
+        self._input = np.zeros((1, rows, columns, 1 if image.colour == "GRAY" else 3), np.float32)
         tensor = Tensor(name="image", shape=self._input.shape, dtype="float32")
         self._prepare = Preprocessor(image, tensor)
         self._decode_spec = decode

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from convert.parity import LIMITS, SIMULATION_DB, Parity
+from convert.parity import LIMITS, SIMULATION_DB, Figure, Parity
 
 console = Console(stderr=True)
 
@@ -48,17 +48,28 @@ def report(parity: Parity) -> None:
     """The parity report."""
     limit = LIMITS[parity.mode]
     table = Table(title=f"parity with the source model (--quantize {parity.mode}, {parity.samples} samples)")
-    for heading in ("what", "source", "converted", "limit"):
+    for heading in ("what", "source", "float", "converted", "limit"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for output in parity.outputs:
         table.add_row(
-            f"worst error of {output.name}", "", f"{output.worst:.4g} ({output.worst_share:.2%})",
+            f"worst error of {output.name}", "", "", f"{output.worst:.4g} ({output.worst_share:.2%})",
             f"{limit.worst_error:.2%}",
         )  # fmt: skip
-        table.add_row(f"signal to noise of {output.name}", "", f"{output.snr_db:.1f} dB", f"{limit.least_snr_db:g} dB")
+        signal = f"{output.snr_db:.1f} dB", f"{limit.least_snr_db:g} dB"
+        table.add_row(f"signal to noise of {output.name}", "", "", *signal)
     if parity.simulation_db is not None:
-        table.add_row("agreement with its simulation", "", f"{parity.simulation_db:.1f} dB", f"{SIMULATION_DB:g} dB")
-    for name, (before, after, may_drop) in parity.figures.items():
-        table.add_row(name, f"{before:.4f}", f"{after:.4f}", f"-{may_drop:g}")
-    table.add_row("size", f"{parity.source_bytes / 1024:.0f} KiB", f"{parity.bytes / 1024:.0f} KiB", "")
+        simulated = f"{parity.simulation_db:.1f} dB", f"{SIMULATION_DB:g} dB"
+        table.add_row("agreement with its simulation", "", "", *simulated)
+    for name, given in parity.figures.items():
+        figure = Figure(*given)
+        middle = "" if figure.middle is None else f"{figure.middle:.4f}"
+        table.add_row(name, f"{figure.before:.4f}", middle, f"{figure.after:.4f}", f"-{figure.may_drop:g}")
+    table.add_row("size", f"{parity.source_bytes / 1024:.0f} KiB", "", f"{parity.bytes / 1024:.0f} KiB", "")
+    if parity.milliseconds is not None:
+        plain, made = parity.milliseconds
+        table.add_row("one image, one thread, here", "", f"{plain:.1f} ms", f"{made:.1f} ms", "")
+    for layer in parity.layers[:3]:
+        table.add_row(f"noise on the heads by {layer.name}", "", "", f"{layer.share:.0%}", "")
     console.print(table)
+    for sentence in parity.done:
+        console.print(f"- {sentence}", highlight=False)

@@ -44,7 +44,7 @@ def _traced(graph: Graph, summary: Callable[[Any], Any]) -> Callable[[Any], dict
 
 def channel_maxima(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, NDArray[Any]]:
     """Per node the largest magnitude of each channel over all images."""
-    trace = _traced(graph, lambda value: tf.reduce_max(tf.abs(value), axis=(0, 1, 2)))
+    trace = _traced(graph, lambda value: tf.reduce_max(tf.reshape(tf.abs(value), (-1, value.shape[-1])), axis=0))
     largest: dict[str, NDArray[Any]] = {}
     for batch in batches(images):
         for name, value in trace(batch).items():
@@ -67,14 +67,17 @@ def output_percentiles(graph: Graph, images: Images) -> list[tuple[NDArray[Any],
 
 def ranges(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, tuple[float, float]]:
     """Per node a range that holds nearly all its values: the mean over batches of two percentiles, 0 included."""
-    trace = _traced(graph, lambda value: tf.reshape(value, [-1]))
+
+    def sample(value: Any) -> Any:
+        flat = tf.reshape(value, [-1])
+        return flat[:: tf.size(flat) // SAMPLE | 1]  # an odd step, so that it walks through all channels
+
+    trace = _traced(graph, sample)
     sums: dict[str, NDArray[Any]] = {}
     count = 0
     for batch in batches(images):
         for name, value in trace(batch).items():
-            flat = value.numpy()
-            flat = flat[:: -(-len(flat) // SAMPLE) | 1]  # an odd step, so that it walks through all channels
-            sums[name] = sums.get(name, np.zeros(2)) + np.percentile(flat, (LOW, HIGH))
+            sums[name] = sums.get(name, np.zeros(2)) + np.percentile(value.numpy(), (LOW, HIGH))
         count += 1
         advance(len(batch))
     return {name: (min(float(low) / count, 0.0), max(float(high) / count, 0.0)) for name, (low, high) in sums.items()}

@@ -30,7 +30,7 @@ def export(
     variables: Iterable[Any] = (),
     mode: Mode = "none",
     samples: Sequence[NDArray[np.float32]] = (),
-    integer_io: bool = True,
+    integer_io: Literal["both", "input", "none"] = "both",
 ) -> bytes:
     """The flatbuffer of `function`, which maps one float32 tensor to a list of tensors.
 
@@ -39,8 +39,9 @@ def export(
         input_shape: with the batch, usually 1.
         variables: the `tf.Variable`s that the function reads.
         mode: none (float32), float16 (weights), dynamic (int8 weights, float arithmetic where needed), int8.
-        samples: for int8: inputs from which the converter learns ranges that the graph does not state.
-        integer_io: for int8: whether input and outputs are int8 too, or float.
+        samples: for int8: inputs from which the converter learns ranges that the graph does not state; without any,
+            what has no range stays in float.
+        integer_io: for int8: whether input and outputs are int8 too, or the input alone, or neither.
     """
     module = tf.Module()
     module._vars = list(variables)
@@ -62,11 +63,11 @@ def export(
         if mode == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if mode == "int8":
-            converter.representative_dataset = lambda: ([np.asarray(sample, np.float32)] for sample in samples)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if integer_io:
-                converter.inference_input_type = tf.int8
-                converter.inference_output_type = tf.int8
+            if len(samples):
+                converter.representative_dataset = lambda: ([np.asarray(sample, np.float32)] for sample in samples)
+                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.float32 if integer_io == "none" else tf.int8
+            converter.inference_output_type = tf.int8 if integer_io == "both" else tf.float32
         try:
             flatbuffer: bytes = converter.convert()
         except Exception as error:  # the converter raises many kinds, all of which mean this one thing
@@ -74,7 +75,22 @@ def export(
             raise ConvertError(
                 f"TensorFlow cannot convert this model with --quantize {mode} ({reason}); try --quantize none"
             ) from error
-    return flatbuffer
+    return _in_order(flatbuffer)
+
+
+def _in_order(flatbuffer: bytes) -> bytes:
+    """The same model with its outputs in the order of their names, which the converter does not always keep."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.convert_bytearray_to_object(bytearray(flatbuffer))
+    if len(model.subgraphs[0].outputs) < 2:
+        return flatbuffer
+    named = sorted((output.name, int(output.tensorIndex)) for output in model.signatureDefs[0].outputs)
+    wanted = [index for _, index in named]
+    if list(model.subgraphs[0].outputs) == wanted or len(set(wanted)) < len(wanted):
+        return flatbuffer
+    model.subgraphs[0].outputs = wanted
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def variables_of(model: Any) -> list[Any]:

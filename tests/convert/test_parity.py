@@ -56,7 +56,9 @@ def test_other_shapes_are_a_fault() -> None:
 def test_found_again() -> None:
     boxes, scores, classes = np.array([[0, 0, 1, 1], [5, 5, 1, 1.0]]), np.array([0.9, 0.6]), np.array([0, 1])
     seen = (boxes, scores, classes)
-    assert found_again([seen], [seen]) == 1.0
-    assert found_again([seen], [(boxes, np.array([0.9, 0.2]), classes)]) == 0.5
-    assert found_again([seen], [(boxes, scores, np.array([0, 0]))]) == 0.5
-    assert found_again([(boxes[:0], scores[:0], classes[:0])], [seen]) == 1.0
+    assert found_again([seen], [seen]) == (1.0, 1.0)
+    assert found_again([seen], [(boxes, np.array([0.9, 0.2]), classes)]) == (0.5, 1.0)
+    assert found_again([seen], [(boxes, scores, np.array([0, 0]))]) == (0.5, 1.0)
+    assert found_again([(boxes[:0], scores[:0], classes[:0])], [seen]) == (1.0, 1.0)
+    again, overlap = found_again([seen], [(boxes + [0.25, 0, 0, 0], scores, classes)])
+    assert again == 1.0 and overlap == pytest.approx(0.75 / 1.25)

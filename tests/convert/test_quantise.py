@@ -11,12 +11,14 @@ import keras
 from keras import layers
 
 from convert import quantise, ranges
+from convert.blame import blame
 from convert.detector import plain
 from convert.distill import distill
 from convert.equalise import equalise
 from convert.errors import ConvertError
-from convert.graph import Graph, from_keras
+from convert.graph import Graph
 from convert.images import noise
+from convert.keras_graph import from_keras
 from convert.parity import SIMULATION_DB
 from convert.predict import tflite_batch
 from convert.tflite import export, variables_of
@@ -70,8 +72,20 @@ def images() -> np.ndarray:
     return (noise(24, (32, 40)) / 255).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def shared() -> keras.Model:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def made(shared: keras.Model, images: np.ndarray) -> quantise.Int8:
+    """The network in int8, for all tests that only read it."""
+    return quantise.int8(shared, images, DECODE)
+
+
 def heads(model: keras.Model, images: np.ndarray) -> list[np.ndarray]:
-    return [np.asarray(head) for head in model(images)]
+    made = model(images)
+    return [np.asarray(head) for head in (made if isinstance(made, list) else [made])]
 
 
 def snr_db(want: np.ndarray, have: np.ndarray) -> float:
@@ -125,9 +139,9 @@ def test_ranges_hold_nearly_all_values_and_zero(images: np.ndarray) -> None:
     assert min(share for *_, share in seen) > 0.995
 
 
-def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray) -> None:
+def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray, made: quantise.Int8) -> None:
     model = network()
-    want, made = heads(model, images), quantise.int8(model, images, DECODE)
+    want = heads(model, images)
     ours = plain(tflite_batch(made.flatbuffer)(images), made.decode)
     stock_bytes = export(
         lambda x: model(x, training=False), (1, 32, 40, 3), variables_of(model), "int8",
@@ -139,8 +153,8 @@ def test_int8_beats_the_stock_converter_on_uneven_channels(images: np.ndarray) -
         assert snr_db(want[head], ours[head]) > 20 and gained > 2, (head, gained)
 
 
-def test_tensors_of_the_int8_model(images: np.ndarray) -> None:
-    interpreter = Interpreter(quantise.int8(network(), images, DECODE).flatbuffer)
+def test_tensors_of_the_int8_model(made: quantise.Int8) -> None:
+    interpreter = Interpreter(made.flatbuffer)
     (tensor,) = interpreter.inputs
     assert (tensor.dtype, tensor.zero_point) == ("int8", -128) and tensor.scale == pytest.approx(1 / 255)
     assert [output.shape for output in interpreter.outputs] == [(1, 8, 10, 18), (1, 16, 20, 18)]
@@ -149,18 +163,18 @@ def test_tensors_of_the_int8_model(images: np.ndarray) -> None:
 
 def test_distillation_brings_the_heads_nearer(images: np.ndarray) -> None:
     model = network(seed=3)
-    graph = quantise.prepare(model, images)
-    found = ranges.ranges(graph, images)
-    observe = quantise.fake_quantiser(graph, found, (0, 1))
+    graph = from_keras(model)
+    equalise(graph, ranges.channel_maxima(graph, images))
+    rounding = quantise.Rounding(graph, ranges.ranges(graph, images))
     want = heads(model, images)
 
     def distance() -> float:
-        have = tflite_batch(quantise.emit(graph, found, images))(images)
+        have = tflite_batch(quantise.emit(rounding, images))(images)
         return sum(float(np.mean((one - other) ** 2) / one.var()) for one, other in zip(want, have, strict=True))
 
     before = distance()
     told: list[int] = []
-    distill(graph, observe, images, told.append)
+    distill(graph, rounding.observe, images, told.append)
     assert distance() < before
     assert sum(told) == 10 * 24
 
@@ -174,8 +188,7 @@ def test_progress_counts_to_the_end(images: np.ndarray) -> None:
 def test_layers_that_are_not_known_are_named() -> None:
     image = keras.Input((16, 16, 3))
     for layer, said in (
-        (layers.Conv2DTranspose(4, 3, name="up"), "'up' is a Conv2DTranspose"),
-        (layers.Conv2D(4, 3, dilation_rate=2, name="wide"), "'wide' has dilation"),
+        (layers.UnitNormalization(name="unit"), "'unit' is a UnitNormalization"),
         (layers.Activation("softmax", name="soft"), "'soft' is a softmax"),
         (layers.UpSampling2D(2, interpolation="bilinear", name="up"), "'up' interpolates bilinear"),
     ):
@@ -203,10 +216,65 @@ def test_boxes_get_finer_steps_within_the_heads_range(images: np.ndarray) -> Non
     assert np.sqrt(np.mean(error**2)) < 3 * step
 
 
-def test_the_simulation_is_what_the_model_computes(images: np.ndarray) -> None:
-    made = quantise.int8(network(), images, DECODE)
+def test_the_simulation_is_what_the_model_computes(images: np.ndarray, made: quantise.Int8) -> None:
     expected = [np.asarray(head) for head in made.simulate(images)]
     for one, other in zip(expected, tflite_batch(made.flatbuffer)(images), strict=True):
         assert snr_db(one, other) > 30
     damaged = tflite_batch(damage_one_scale(made.flatbuffer, 1.25, 2))(images)
     assert min(snr_db(one, other) for one, other in zip(expected, damaged, strict=True)) < SIMULATION_DB
+
+
+@pytest.mark.parametrize("layer", [0, 2, 5])
+def test_the_layer_that_was_damaged_is_blamed(images: np.ndarray, made: quantise.Int8, layer: int) -> None:
+    """A wrong scale in the file, not in the graph: blame reads the model's own tensors."""
+    names = [node.name for node in made.graph.nodes.values() if node.op == "conv"]  # in the file's order
+    worst = blame(damage_one_scale(made.flatbuffer, 1.5, layer), made.graph, images)
+    assert worst[0].name == names[layer] and worst[0].share > 0.5
+    assert sum(one.share for one in worst) == pytest.approx(1.0)
+    assert blame(made.flatbuffer, made.graph, images)[0].share < 0.5
+
+
+def test_a_layer_in_float_is_float_and_loses_nothing(
+    shared: keras.Model, images: np.ndarray, made: quantise.Int8
+) -> None:
+    worst = blame(made.flatbuffer, made.graph, images)[0]
+    kept = quantise.int8(shared, images, DECODE, floats=frozenset([worst.name]))
+    shares = {one.name: one.share for one in blame(kept.flatbuffer, kept.graph, images)}
+    assert shares.get(worst.name, 0.0) < 0.1 * worst.share
+    assert worst.name in kept.done[-1]
+    assert Interpreter(kept.flatbuffer).inputs[0].dtype == "int8"
+    expected = [np.asarray(head) for head in kept.simulate(images)]
+    for one, other in zip(expected, tflite_batch(kept.flatbuffer)(images), strict=True):
+        assert snr_db(one, other) > 30
+    with pytest.raises(ConvertError, match="no layer of this model; near it: .*conv2d"):
+        quantise.int8(shared, images, DECODE, floats=frozenset(["conv2d_99"]))
+
+
+def other_layers() -> keras.Model:
+    """What people's own detectors have beside the usual: a model within, gates, dilation, groups, curves, reshapes."""
+    keras.utils.set_random_seed(5)
+    inner_image = keras.Input((32, 40, 3))
+    x = layers.Rescaling(2.0, -1.0)(inner_image)
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu6", name="inner_conv")(x)
+    backbone = keras.Model(inner_image, layers.Conv2D(16, 3, dilation_rate=2, padding="same", activation="mish")(x))
+    image = keras.Input((32, 40, 3))
+    x = first = backbone(image)
+    x = layers.Conv2D(16, 3, groups=2, padding="same", activation="hard_silu", name="grouped")(x)
+    gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = layers.Conv2D(16, 1, activation="sigmoid")(layers.Dense(8, activation="relu")(gate))
+    x = layers.Multiply()([x, gate])
+    x = layers.PReLU(shared_axes=[1, 2])(layers.Conv2D(16, 3, strides=2, padding="same")(x))
+    x = layers.AveragePooling2D(3, 1, padding="same")(x)
+    x = layers.ELU()(layers.Conv2DTranspose(16, 2, strides=2)(x))
+    x = layers.Concatenate()([keras.ops.pad(x[..., :8], ((0, 0), (0, 0), (0, 0), (0, 0))), first])
+    x = keras.Sequential([layers.Input((16, 20, 24)), layers.Conv2D(16, 1), layers.Activation("gelu")])(x)
+    return keras.Model(image, [layers.Conv2D(18, 1)(x * 0.5 + 1.0)])
+
+
+def test_other_peoples_layers(images: np.ndarray) -> None:
+    model = other_layers()
+    (want,) = heads(model, images)
+    np.testing.assert_allclose(run(from_keras(model), images)[0], want, atol=2e-5 * np.abs(want).max())
+    made = quantise.int8(model, images, DECODE.model_copy(update={"heads": (DECODE.heads[1],)}))
+    assert snr_db(want, plain(tflite_batch(made.flatbuffer)(images), made.decode)[0]) > 20
+    assert blame(made.flatbuffer, made.graph, images)[0].share > 0
