@@ -34,7 +34,7 @@ def network(seed: int = 0) -> keras.Model:
     x = layers.Conv2D(14, 1, name="heads")(layers.Conv2D(16, 3, padding="same", activation="relu6")(x))
     model = keras.Model(image, layers.Reshape((8, 10, 2, 7))(x))
     kernel, bias = model.get_layer("heads").get_weights()
-    model.get_layer("heads").set_weights([4 * kernel, bias])
+    model.get_layer("heads").set_weights([16 * kernel, bias])
     return model
 
 
