@@ -222,6 +222,7 @@ def table(done: dict[tuple[str, str, int, int], Outcome], names: list[str], coun
             base: dict[str, np.ndarray] = {}
             for how in HOW:
                 chosen = [one for one in done.values() if one.net == name and one.how == how]
+                chosen = [one for one in chosen if (name, how, one.halving, 1 - one.way) in done]  # both ways, or none
                 chosen = [one for one in chosen if halving is None or one.halving == halving]
                 if not chosen:
                     continue
