@@ -58,7 +58,7 @@ def distill(
 
     Args:
         graph: folded and equalised.
-        observe: rounds each activation as int8 will (`convert.quantise.fake_quantiser`).
+        observe: rounds each activation as int8 will (`convert.quantise.Rounding`).
         images: calibration, (N, rows, columns, channels), at least `BATCH`.
         advance: told the number of images done.
         seed: of the order of the images and their mirroring.

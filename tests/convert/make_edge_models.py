@@ -62,7 +62,7 @@ def main() -> None:
         }
         photos = [*noise(31, (small.HEIGHT, small.WIDTH)), picture()]
         for mode, file in (("none", "tiny.tflite"), ("int8", "tiny-int8.tflite")):
-            detector.convert(source.keras, draft, mode, photos, None, shown, "tiny").save(MODELS / file)
+            detector.convert(source.keras, draft, mode, photos, detector.Checks(), shown, "tiny").save(MODELS / file)
         keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(16, "tanh"), keras.layers.Dense(3)])
         made = policy.convert(model, {"kind": "policy", "name": "tiny"}, "dynamic", None, shown, "tiny")
