@@ -40,10 +40,10 @@ def tell(**row: Any) -> None:
 
 
 def systemctl(*words: str) -> str:
-    return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=120).stdout.strip()
+    return subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=300).stdout.strip()
 
 
-def report(not_pid: int = 0, patience_s: float = 60.0) -> Report:
+def report(not_pid: int = 0, patience_s: float = 180.0) -> Report:
     """What motord says, once there is one (of another process than `not_pid`)."""
     until = time.monotonic() + patience_s
     while True:
