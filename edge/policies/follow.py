@@ -28,7 +28,6 @@ STILL = Twist(0.0, 0.0)
 BODY_M = 0.18  # half the breadth of a person
 BREADTH_M, BREADTH_SPREAD = 0.5, 0.6  # of a box: arms and steps widen it; errors repeat from frame to frame
 BEARING_SPREAD = 0.04  # rad
-LEARN = 8  # so many looks are taken for the person's without question
 FRAMES = 12  # kept until the detector has told what is on them
 
 
@@ -92,7 +91,7 @@ class FollowPolicy:
         self._look_of: Histogram | None = None  # the person's colours
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._unlike: dict[int, float] = {}  # how far the colours of each identity are from the person's
-        self._learnt = 0  # from how many looks they are known
+        self._crowd_at = -math.inf  # when more than one person was last in the frame
         self._search_side = 1.0
 
     @property
@@ -141,6 +140,8 @@ class FollowPolicy:
         items = self._tracker.update(persons, lambda boxes: self._geometry.turned(boxes, turned))
         self._stamp, self._yaw_then = seen.stamp, pose[2]
         eye = (pose[0] + self._eye_x * math.cos(pose[2]), pose[1] + self._eye_x * math.sin(pose[2]), pose[2])
+        if len(items) > 1:
+            self._crowd_at = seen.stamp
         looks = self._looks(items, seen.stamp)
         self._compare(looks)
         if self._person is None:
@@ -149,12 +150,17 @@ class FollowPolicy:
                 sight = self._eye.sight(found)
                 distance, spread = (1.3, 0.3) if sight.distance is None else (sight.distance, sight.spread)
                 self._person = Walker(eye, distance, max(spread, 0.1), sight.bearing, now)
-                self._look_of, self._learnt, self._unlike = None, 0, {}
+                self._look_of, self._unlike = None, {}
         else:
             found = self._same(items, looks, eye, now)
         if found is not None and self._person is not None:
             self._take(found, eye, now)
             self._learn(found, items, looks.get(found.track or 0))
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether somebody else was in the frame a moment ago, who could be taken for the person."""
+        return self._stamp - self._crowd_at < 1.0
 
     def _looks(self, items: tuple[Detection, ...], stamp: float) -> dict[int, Histogram]:
         """The colours of each identity, where the frame is still at hand."""
@@ -170,9 +176,10 @@ class FollowPolicy:
             return
         if self._look_of is None:
             self._look_of = look
-        elif self._learnt < LEARN or unlike(look, self._look_of) < self.ALIKE:  # light and sides change slowly
-            self._look_of = self._look_of + (look - self._look_of) * max(1 / (self._learnt + 1), 0.02)
-        self._learnt += 1
+        elif not self._crowded:  # who is alone is the person, however near they come and whichever side they show
+            self._look_of = self._look_of + 0.1 * (look - self._look_of)
+        elif unlike(look, self._look_of) < self.ALIKE:
+            self._look_of = self._look_of + 0.02 * (look - self._look_of)
 
     def _same(
         self, items: tuple[Detection, ...], looks: dict[int, Histogram], eye: Pose, now: float
@@ -197,7 +204,7 @@ class FollowPolicy:
                 return colours if colours < self.ALIKE else math.inf
             if track in looks and self._better(track):
                 return colours - 1.0  # whoever is at their place is somebody else
-            if place > (1.3 if named else 1.0) or colours > self.UNLIKE:
+            if place > (1.3 if named else 1.0) or (colours > self.UNLIKE and (self._crowded or not named)):
                 return math.inf
             return place + 2.0 * colours - (0.3 if named else 0.0)
 
