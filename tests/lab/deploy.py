@@ -90,7 +90,7 @@ class Proof:
 
     def row(self, what: str, good: bool, found: str, **more: object) -> None:
         """One thing proven, or not."""
-        self.rows.append({"what": what, "good": good, "found": found, **more})
+        self.rows.append({"what": what, "good": good, "found": found, "at": time.time(), **more})
         self.keep.write_text(json.dumps(self.rows, indent=1))
         print(f"{'ok  ' if good else 'FAIL'} {what}: {found}", file=sys.stderr, flush=True)
 
@@ -341,19 +341,22 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--keep", type=Path, default=ROOT / "build" / "proof-deploy.json", metavar="FILE")
     parser.add_argument("--write", action="store_true", help="write docs/proof-deploy.md")
+    parser.add_argument("--page-of", type=Path, metavar="FILE", help="only the page, of rows that --keep wrote")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the guests end with this program
     args.keep.parent.mkdir(exist_ok=True)
-    folder, began = nspawn.scratch(), time.monotonic()
+    if args.page_of:
+        return page(json.loads(args.page_of.read_text()), args.write)
+    folder = nspawn.scratch()
     guests: list[Guest] = []
-    proven = deploy_page.sources()  # as they are when it begins
     proof: Proof | None = None
     try:
         guest = Guest("bookworm", "a", folder, nspawn.new_key(folder))
         guests.append(guest)
         proof = Proof(guest, folder, args.keep)
         furnish(guest)
-        proof.row("the guest boots", True, f"{guest.boot():.0f} s to ssh")
+        proven = {"sources": deploy_page.sources(), "commit": deploy_page.commit()}  # as they are when it begins
+        proof.row("the guest boots", True, f"{guest.boot():.0f} s to ssh", **proven)
         before = set(guest.ssh(LISTING, check=False).stdout.splitlines())
         release = first(proof)
         figures(proof)
@@ -397,13 +400,16 @@ def main(argv: list[str]) -> int:
         for one in guests:
             one.close()
         shutil.rmtree(folder, ignore_errors=True)
-    if proof is None:
-        return 2
-    text = deploy_page.document(proof.rows, proven, time.monotonic() - began)
+    return 2 if proof is None else page(proof.rows, args.write)
+
+
+def page(rows: list[dict[str, object]], write: bool) -> int:
+    """Print, and write if asked, what was proven and what was not reached. Returns the exit code."""
+    text = deploy_page.document(rows)
     print(text)
-    if args.write:
-        (ROOT / "docs" / "proof-deploy.md").write_text(text)
-    return 0 if all(row["good"] for row in proof.rows) else 1
+    if write:
+        deploy_page.PAGE.write_text(text)
+    return 0 if all(row["good"] for row in rows) else 1
 
 
 if __name__ == "__main__":
