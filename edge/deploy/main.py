@@ -145,13 +145,13 @@ def _hil(targets: list[Target], words: list[str]) -> int:
     """`edgebot hil` on each robot in turn, with somebody at its terminal."""
     import shlex
 
+    command = shlex.join(["/usr/local/bin/edgebot", "hil", *words])
+    tty = ["-t"] if terminal() else []
     codes = []
-    for target in targets:
-        link = Link(target, Path(tempfile.gettempdir()), terminal())
-        command = shlex.join(["/usr/local/bin/edgebot", "hil", *words])
-        tty = ["-t"] if terminal() else []
-        codes.append(subprocess.run([*link.ssh, *tty, "--", target.address, command]).returncode)
-        link.close()
+    with tempfile.TemporaryDirectory(prefix="edgebot-ssh-") as name:
+        for target in targets:
+            with Link(target, Path(name), terminal()) as link:
+                codes.append(subprocess.run([*link.ssh, *tty, "--", target.address, command]).returncode)
     return max(codes)
 
 
