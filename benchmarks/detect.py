@@ -1,25 +1,27 @@
-"""From a 640 x 480 frame to boxes, against the bare `invoke` of the same model: what everything around it costs.
+"""From a 640 x 480 frame to boxes, against the bare `invoke` of the same model, and against Ultralytics' predictor.
 
-The two sides are timed in turn, frame by frame, on one thread, so that other work on the machine falls on both.
+All sides are timed in turn, frame by frame, on one thread, so that other work on the machine falls on each.
 
     python benchmarks/detect.py                    the shipped detector, and models made before; writes
                                                    docs/benchmarks-detect.md
     python benchmarks/detect.py --convert          first make Darknet's detectors of ../shared/data, float and int8
+    python benchmarks/detect.py --ultralytics build/venvs/ultralytics/bin/python
+                                                   and time the predictor of that environment on a random yolov8n
     python benchmarks/detect.py --rounds 50        quickly; writes nothing
     python benchmarks/detect.py --model x.tflite --photo crowd.jpg
 
-Every interpreter that is installed is measured (tflite-runtime needs an environment with numpy below 2).
+Every interpreter that is installed is measured (tflite-runtime needs an environment with numpy below 2); `edgebot bench
+detect` prints the same table anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import platform
+import subprocess
 import sys
-import time
-from dataclasses import dataclass
+import tempfile
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,35 +32,21 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from edge.errors import ModelError  # noqa: E402
-from edge.interpreter import BACKENDS  # noqa: E402
+from edge.bench.detect import Row, available, measure, pictures, rows  # noqa: E402
+from edge.commands.bench import note, table  # noqa: E402
 from edge.perception.detector import SHIPPED, Detector  # noqa: E402
+from edge.perception.model_file import ModelFile  # noqa: E402
 
 ROUNDS = 400
 MADE = ROOT / "build" / "benchmarks-detect"
+WORKER = Path(__file__).parent / "ultralytics_worker.py"
 SHARED = ROOT.parent / "shared" / "data"
+FILES = SHARED / "detectors" / "yolo-fastest"
+CROWD = FILES / "demo" / "p2.jpg"
 DARKNET = {
     "body": ("yolo-fastest-1.1_body/yolo-fastest-1.1_body", "yolo-fastest-1.1_body/body.names"),
     "xl": ("yolo-fastest-1.1_coco/yolo-fastest-1.1-xl", "yolo-fastest-1.1_coco/coco.names"),
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model on one interpreter; medians in microseconds."""
-
-    model: str
-    kind: str
-    backend: str
-    invoke: float
-    total: float
-    prepare: float
-    decode: float
-    found: int
-
-    @property
-    def ratio(self) -> float:
-        return self.total / self.invoke
 
 
 def main() -> int:
@@ -66,62 +54,80 @@ def main() -> int:
     parser.add_argument("--model", type=Path, action="append", help="a detector's .tflite; may be repeated")
     parser.add_argument("--photo", type=Path, help="a picture instead of the simulated camera's")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="timed frames a row")
+    parser.add_argument("--threads", default="1", help="of the interpreter: 1 or 1,2")
     parser.add_argument("--convert", action="store_true", help="make Darknet's detectors first (needs tensorflow)")
+    parser.add_argument("--ultralytics", metavar="PYTHON", help="of an environment with ultralytics and litert-torch")
     args = parser.parse_args()
     if args.convert:
         convert()
-    models = args.model or [path for path in (SHIPPED, *sorted(MADE.glob("*.tflite"))) if path.is_file()]
-    if not models:
-        print("no model to measure: the shipped one is missing; give --model", file=sys.stderr)
-        return 2
-    frames = pictures(args.photo)
-    cv2.setNumThreads(1)
-    rows = []
-    for model in models:
-        for backend in BACKENDS:
-            if backend == "tensorflow":
-                continue  # the same C++ as ai-edge-litert, two seconds of import
-            os.environ["EDGEBOT_INTERPRETER"] = backend
-            with contextlib.suppress(ModelError):
-                rows.append(measure(model, backend, frames, args.rounds))
-    report(rows, args.rounds, write=args.rounds == ROUNDS and not args.model and not args.photo)
+    models = args.model or [SHIPPED, *sorted(MADE.glob("*.tflite"))]
+    threads = [int(one) for one in args.threads.split(",")]
+    found, crowd = [], []
+    for row in rows([ModelFile(path) for path in models], available(), threads, args.photo, args.rounds):
+        found.append(row)
+        print(row, file=sys.stderr)
+    body = MADE / "body-int8.tflite"
+    if not args.photo and not args.model and body.is_file() and CROWD.is_file():
+        crowd = list(rows([ModelFile(body)], available()[:1], [1], CROWD, args.rounds))
+    parts = ["# Frame to boxes", f"Made by `python benchmarks/detect.py` on {date.today()}.", lines(found)]
+    if crowd:
+        parts += ["The same on a crowd (`p2.jpg` of Yolo-Fastest's demo):", lines(crowd)]
+    if args.ultralytics:
+        parts += ["## Beside Ultralytics' own predictor", against(args.ultralytics, args.rounds)]
+    parts.append(note(args.rounds))
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if args.rounds == ROUNDS and not args.model and not args.photo:
+        (ROOT / "docs" / "benchmarks-detect.md").write_text(text, encoding="utf-8")
+        print("wrote docs/benchmarks-detect.md", file=sys.stderr)
     return 0
 
 
-def measure(path: Path, backend: str, frames: list[np.ndarray], rounds: int) -> Row:
-    """Both sides in turn."""
-    detector = Detector(path)
-    invoke, clock = detector.interpreter.invoke, time.perf_counter
-    for frame in frames:
-        detector.detect(frame)
-    bare, whole, prepare, decode, found = [], [], [], [], 0
-    for index in range(rounds):
-        frame = frames[index % len(frames)]
-        start = clock()
-        invoke()
-        middle = clock()
-        result = detector.detect(frame)
-        end = clock()
-        bare.append(middle - start)
-        whole.append(end - middle)
-        prepare.append(detector.times["preprocess"])
-        decode.append(detector.times["decode"])
-        found += len(result)
-    medians = [float(np.median(times)) * 1e6 for times in (bare, whole, prepare, decode)]
-    kind = detector.manifest.inputs[0].dtype.replace("float32", "float")
-    return Row(path.stem.removesuffix("-int8").removesuffix("-float"), kind, backend, *medians, found)
+def lines(found: list[Row]) -> str:
+    """As a table in Markdown."""
+    headings, cells = table(found)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (headings, ("---",) * len(headings), *cells))
 
 
-def pictures(photo: Path | None) -> list[np.ndarray]:
-    """Frames of 640 x 480, RGB."""
-    if photo is not None:
-        from robot.pi.frames import fit, read_image
+def against(python: str, rounds: int) -> str:
+    """Our way and theirs on one file, in turn; what counts is the whole way less the time in `invoke`."""
+    MADE.mkdir(parents=True, exist_ok=True)
+    model = MADE / "ultralytics" / "yolov8n.tflite"
+    if not model.is_file():
+        model.parent.mkdir(exist_ok=True)
+        subprocess.run([python, WORKER, "export", "yolov8n", model.parent], check=True, stdout=sys.stderr)
+    cv2.setNumThreads(1)
+    frames = pictures(CROWD if CROWD.is_file() else None)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "frames.npy", np.stack(frames))
+        theirs = subprocess.Popen(
+            [python, WORKER, "time", model, f"{folder}/frames.npy"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert theirs.stdin is not None and theirs.stdout is not None
+        seconds = []
 
-        return [np.ascontiguousarray(fit(read_image(photo), 640, 480))]
-    from edge.perception.sources import open_source
-    from robot.config import load
+        def turn(_: int) -> None:
+            print("next", file=theirs.stdin, flush=True)
+            while not (line := theirs.stdout.readline()).startswith("SECONDS"):
+                if not line:
+                    raise SystemExit("Ultralytics' predictor ended; see above")
+            seconds.append([float(one) for one in line.split()[1:]])
 
-    return [shot.image for shot in open_source("sim", load(), seed=1_000_003, frames=24).shots]
+        ours = measure(Detector(model, score=0.25), frames, min(rounds, 100), turn)
+        theirs.stdin.close()
+        theirs.wait()
+    whole, invoke = np.median(np.array(seconds), axis=0) * 1e6
+    around = float(np.median([one - other for one, other in seconds])) * 1e6
+    mine = ours.prepare_us + ours.decode_us
+    return (
+        "| | invoke | around it | frame to boxes |\n| --- | --- | --- | --- |\n"
+        f"| edgebot | {ours.invoke_us:.0f} us | {mine:.0f} us | {ours.p50_us:.0f} us |\n"
+        f"| Ultralytics | {invoke:.0f} us | {around:.0f} us | {whole:.0f} us |\n\n"
+        "A random yolov8n of 320 x 320, exported by Ultralytics, on ai-edge-litert, one thread, the same pictures, score "
+        f"above 0.25; {ours.found:.0f} boxes a picture. Around the model Ultralytics takes {around / mine:.1f} times "
+        "as long."
+    )
 
 
 def convert() -> None:
@@ -129,52 +135,22 @@ def convert() -> None:
     from edge.cli import main as edgebot
 
     for name, (stem, names) in DARKNET.items():
-        files = SHARED / "detectors" / "yolo-fastest"
         for mode in ("float", "int8"):
             out = MADE / f"{name}-{mode}.tflite"
             if out.is_file():
                 continue
             argv = [
                 "--cfg",
-                f"{files / stem}.cfg",
+                f"{FILES / stem}.cfg",
                 "--weights",
-                f"{files / stem}.weights",
+                f"{FILES / stem}.weights",
                 "--names",
-                str(files / names),
+                str(FILES / names),
             ]
             if mode == "int8":
                 argv += ["--quantize", "int8", "--calibrate", str(SHARED / "coco_train128")]
             if edgebot(["convert", "darknet", *argv, "-o", str(out)]):
                 raise SystemExit(2)
-
-
-def report(rows: list[Row], rounds: int, write: bool) -> None:
-    """The table, on the screen and (for a whole run) in docs/."""
-    floats = {(row.model, row.backend): row.invoke for row in rows if row.kind == "float"}
-    heading = ("model", "arithmetic", "interpreter", "invoke", "prepare", "decode + NMS", "frame to boxes", "ratio",
-               "float / this", "frames/s")  # fmt: skip
-    lines = []
-    for row in rows:
-        reference = floats.get((row.model, row.backend))
-        faster = f"{reference / row.invoke:.2f}" if reference else "-"
-        lines.append(
-            (row.model, row.kind, row.backend, f"{row.invoke:.0f} us", f"{row.prepare:.0f} us", f"{row.decode:.0f} us",
-             f"{row.total:.0f} us", f"{row.ratio:.2f}", faster, f"{1e6 / row.total:.0f}")
-        )  # fmt: skip
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    note = (
-        f"{rounds} frames of 640 x 480 a row, one thread, medians; invoke and the whole way timed in turn. "
-        f"`ratio` is frame to boxes over the bare invoke, `float / this` compares the bare invokes. "
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"numpy {np.__version__}, OpenCV {cv2.__version__}, load {load}."
-    )
-    text = "\n".join(["| " + " | ".join(line) + " |" for line in (heading, ("---",) * len(heading), *lines)])
-    print(f"{text}\n\n{note}")
-    if write:
-        path = ROOT / "docs" / "benchmarks-detect.md"
-        body = f"# Frame to boxes\n\nMade by `python benchmarks/detect.py`.\n\n{text}\n\n{note}\n"
-        path.write_text(body, encoding="utf-8")
-        print(f"wrote {path.relative_to(ROOT)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ VERBS = (
     Verb("sim", "edge.commands.sim:main", "", "serve a simulated robot to a runtime on another machine"),
     Verb("hil", "edge.commands.hil:main", "", "test the robot's hardware part by part, and calibrate it"),
     Verb("wiring", "edge.commands.wiring:main", "", "what goes to which pin, as a table and a picture"),
+    Verb("bench", "edge.commands.bench:main", "", "what a detector costs on this machine"),
     Verb("units", "edge.commands.units:main", "", "systemd units: start at boot, restart, watch"),
 )
 

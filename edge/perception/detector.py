@@ -50,7 +50,7 @@ class Detector:
         if image is None or decode is None or len(self.manifest.inputs) != 1:
             raise ModelError(f"{self.path} does not say how to feed it and read it; convert it again")
         self.labels = self.manifest.labels
-        self.geometry = geometry
+        self.geometry, self.threads = geometry, threads
         self._decode = decode
         self.preprocessor = Preprocessor(image, self.manifest.inputs[0])
         width, height = self.preprocessor.width, self.preprocessor.height

@@ -43,6 +43,8 @@ class Preprocessor:
         self._inside: tuple[int, int, int, int] = (0, 0, self.width, self.height)
         self._frame_shape: tuple[int, ...] = ()
         self._window: NDArray[Any] = self._buffer
+        self._resized = self._window
+        self._planes = np.empty((3, self.height, self.width), np.uint8)
         self._ordered = np.empty((self.height, self.width, channels), np.uint8)
         self._store = _storing(spec, tensor)
 
@@ -50,18 +52,20 @@ class Preprocessor:
         """Write `frame` (uint8 height x width x 3, RGB) into the tensor behind `view`."""
         if frame.shape != self._frame_shape:
             self._fit(frame)
-        if self._letterbox:
-            # OpenCV writes into contiguous memory only, so the window needs a step of its own.
-            self._window[...] = cv2.resize(frame, self._inside[2:], interpolation=cv2.INTER_LINEAR)
+        if self._resized is not self._window:
+            # OpenCV writes into contiguous memory only, so a narrower window needs a step of its own.
+            cv2.resize(frame, self._inside[2:], dst=self._resized, interpolation=cv2.INTER_LINEAR)
+            self._window[...] = self._resized
         else:
-            cv2.resize(frame, (self.width, self.height), dst=self._buffer, interpolation=cv2.INTER_LINEAR)
+            cv2.resize(frame, self._inside[2:], dst=self._window, interpolation=cv2.INTER_LINEAR)
         pixels: NDArray[np.uint8] = self._buffer
         if self._spec.colour == "BGR":
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR, dst=self._ordered), np.uint8)
         elif self._spec.colour == "GRAY":
             pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[..., None]
-        if self._planar:
-            pixels = pixels.transpose(2, 0, 1)
+        if self._planar:  # OpenCV deals the channels out faster than NumPy walks across them
+            cv2.split(pixels, list(self._planes[: pixels.shape[2]]))
+            pixels = self._planes[: pixels.shape[2]]
         self._store(pixels, view()[0])
 
     def to_frame(self, boxes: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -86,6 +90,7 @@ class Preprocessor:
         self._inside = (left, top, width, height)
         self._buffer.fill(self._spec.pad)
         self._window = self._buffer[top : top + height, left : left + width]
+        self._resized = self._window if width == self.width else np.empty((height, width, 3), np.uint8)
 
 
 def _storing(spec: ImageInput, tensor: Tensor) -> Callable[[NDArray[np.uint8], NDArray[Any]], None]:
@@ -104,6 +109,12 @@ def _storing(spec: ImageInput, tensor: Tensor) -> Callable[[NDArray[np.uint8], N
             f"the model's image input is {tensor.dtype}, expected float32, int8 or uint8; convert it again"
         )
     table = quantise(np.arange(256) * spec.scale + spec.offset, tensor)
+    if np.array_equal(table, np.arange(256)):  # the pixel itself
+
+        def copy(pixels: NDArray[np.uint8], out: NDArray[Any]) -> None:
+            out[...] = pixels
+
+        return copy
     if np.array_equal(table.view(np.uint8), np.arange(256, dtype=np.uint8) ^ 128):  # scale 1/255, zero point -128
 
         def flip_the_sign(pixels: NDArray[np.uint8], out: NDArray[Any]) -> None:
@@ -111,7 +122,9 @@ def _storing(spec: ImageInput, tensor: Tensor) -> Callable[[NDArray[np.uint8], N
 
         return flip_the_sign
 
+    stored = table.view(np.uint8)
+
     def look_up(pixels: NDArray[np.uint8], out: NDArray[Any]) -> None:
-        np.take(table, pixels, out=out, mode="clip")  # mode clip: NumPy buffers the output otherwise
+        cv2.LUT(pixels.reshape(len(pixels), -1), stored, dst=out.view(np.uint8).reshape(len(pixels), -1))
 
     return look_up

@@ -1,0 +1,76 @@
+"""Ultralytics' predictor and ours on the files of its own exporter: random networks, from pictures to boxes.
+
+    python benchmarks/ultralytics_layouts.py --python build/venvs/ultralytics/bin/python
+
+Needs an environment apart (docs/detector.md). Prints a table; ends with 1 where a box differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+
+from edge.bench.detect import pictures  # noqa: E402
+from edge.perception.detector import Detector  # noqa: E402
+
+NETS = ("yolov8n", "yolo11n", "yolov10n", "yolo26n")
+MADE = ROOT / "build" / "benchmarks-detect" / "ultralytics"
+WORKER = Path(__file__).parent / "ultralytics_worker.py"
+SCORE, FRAMES = 0.25, 4
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", required=True, help="of an environment with ultralytics and litert-torch")
+    parser.add_argument("--nets", nargs="+", default=NETS, help="of those that the worker exports")
+    args = parser.parse_args()
+    MADE.mkdir(parents=True, exist_ok=True)
+    frames = np.stack(pictures(None)[:FRAMES])
+    print(
+        "| network | output | boxes | worst score | worst corner | differing labels |\n| --- | --- | --- | --- | --- | --- |"
+    )
+    wrong = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "frames.npy", frames)
+        for net in args.nets:
+            model = MADE / f"{net}.tflite"
+            if not model.is_file():
+                subprocess.run([args.python, WORKER, "export", net, MADE], check=True, stdout=sys.stderr)
+            job = [args.python, WORKER, "predict", model, folder / "frames.npy", str(SCORE), folder / "theirs.npz"]
+            subprocess.run(job, check=True, stdout=sys.stderr)
+            detector = Detector(model, score=SCORE)
+            with np.load(folder / "theirs.npz") as theirs:
+                pairs = [compare(detector, frame, theirs[f"boxes{index}"]) for index, frame in enumerate(frames)]
+            counts, scores, corners, labels = (list(column) for column in zip(*pairs, strict=True))
+            shape = "x".join(map(str, detector.manifest.outputs[0].shape))
+            print(f"| {net} | {shape} | {sum(counts)} | {max(scores):.1e} | {max(corners):.3f} px | {sum(labels)} |")
+            wrong += max(scores) > 1e-3 or max(corners) > 0.1 or sum(labels) > 0
+    return int(wrong > 0)
+
+
+def compare(detector: Detector, frame: np.ndarray, theirs: np.ndarray) -> tuple[int, float, float, int]:
+    """Number of boxes, worst difference of scores and of corners (pixels), labels that differ; all boxes must pair."""
+    boxes, scores, classes = detector.boxes(frame)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    corners = np.clip(corners, 0, [frame.shape[1], frame.shape[0]] * 2)  # they cut at the picture's edge
+    if len(theirs) != len(boxes):
+        return len(theirs), abs(len(theirs) - len(boxes)), np.inf, 0
+    have, want = (
+        rows[np.lexsort((rows[:, 1].round(), rows[:, 0].round(), -rows[:, 4].round(5)))]
+        for rows in (np.column_stack([corners, scores, classes]), theirs.astype(np.float64))
+    )
+    apart = np.abs(have - want)
+    return len(want), float(apart[:, 4].max()), float(apart[:, :4].max()), int((apart[:, 5] > 0).sum())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measurements of this machine: what the models cost here, each row in a process of its own."""
