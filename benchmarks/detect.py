@@ -124,9 +124,9 @@ def against(python: str, rounds: int) -> str:
         "| | invoke | around it | frame to boxes |\n| --- | --- | --- | --- |\n"
         f"| edgebot | {ours.invoke_us:.0f} us | {mine:.0f} us | {ours.p50_us:.0f} us |\n"
         f"| Ultralytics | {invoke:.0f} us | {around:.0f} us | {whole:.0f} us |\n\n"
-        "A random yolov8n of 320 x 320, exported by Ultralytics, on ai-edge-litert, one thread, the same pictures, score "
-        f"above 0.25; {ours.found:.0f} boxes a picture. Around the model Ultralytics takes {around / mine:.1f} times "
-        "as long."
+        "A random yolov8n of 320 x 320, exported by Ultralytics, on ai-edge-litert, one thread, the same pictures, "
+        f"score above 0.25; {ours.found:.0f} boxes a picture. Around the model Ultralytics takes "
+        f"{around / mine:.1f} times as long."
     )
 
 

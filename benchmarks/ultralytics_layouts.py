@@ -34,9 +34,8 @@ def main() -> int:
     args = parser.parse_args()
     MADE.mkdir(parents=True, exist_ok=True)
     frames = np.stack(pictures(None)[:FRAMES])
-    print(
-        "| network | output | boxes | worst score | worst corner | differing labels |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| network | output | boxes | worst score | worst corner | differing labels |")
+    print("| --- | --- | --- | --- | --- | --- |")
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
