@@ -93,7 +93,7 @@ def table(found: list[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows, for the screen and for docs/benchmarks-detect.md."""
     headings = ("model", "input", "arithmetic", "interpreter", "threads", "invoke", "prepare", "decode + NMS",
                 "frame to boxes", "p99", "ratio", "frames/s", "memory", "found")  # fmt: skip
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (row.model, row.size, row.arithmetic, row.interpreter, str(row.threads), f"{row.invoke_us:.0f} us",
          f"{row.prepare_us:.0f} us", f"{row.decode_us:.0f} us", f"{row.p50_us:.0f} us", f"{row.p99_us:.0f} us",
          f"{row.ratio:.2f}", f"{row.fps:.0f}", f"{row.peak_mb:.0f} MB", f"{row.found:.1f}")
