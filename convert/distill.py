@@ -35,7 +35,7 @@ class Learned(NamedTuple):
     def sentence(self) -> str:
         """For people."""
         if not self.steps:
-            return f"not trained on its own rounding: fewer than {BATCH} photos"
+            return f"not trained on its own rounding: fewer than {BATCH} photos, or dilated convolutions"
         told = f"error of its heads {self.before:.3g} -> {self.after:.3g} in {self.steps} steps"
         return f"trained on its own rounding, {told}" if self.kept else f"training did not help ({told}), left out"
 
@@ -65,7 +65,8 @@ def distill(
         groups: per head, sets of channels that count alike as sets (boxes, chances); without it a head is one set.
         weights: a kernel as int8 will hold it; `fake_quantised` unless given.
     """
-    if len(images) < BATCH:
+    # TensorFlow has no gradient of a dilated convolution on a CPU.
+    if len(images) < BATCH or any(node.dilations != (1, 1) for node in graph.nodes.values()):
         return Learned(0, 0.0, 0.0, False)
     rounded = weights or fake_quantised
     kernels = {name: tf.Variable(node.kernel) for name, node in graph.nodes.items() if node.kernel is not None}
