@@ -26,9 +26,9 @@ HEAD = ("robot", "measured")
 
 
 def beside(robot: Path) -> Path | None:
-    """The calibration that lies beside this `robot.toml`; None where there is none."""
-    path = robot.with_name(NAME)
-    return path if path.is_file() else None
+    """The calibration that lies beside this `robot.toml`, or beside what it links to; None where there is none."""
+    places = (robot.with_name(NAME), robot.resolve().with_name(NAME))
+    return next((path for path in places if path.is_file()), None)
 
 
 def tables(robot: Path) -> dict[str, dict[str, float]]:

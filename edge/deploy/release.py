@@ -15,6 +15,7 @@ from edge.deploy import wheels
 from edge.deploy.wheels import ROOT, System
 from edge.errors import UsageError
 from edge.units.render import MOTORD_JSON, Place, render
+from robot import calibration
 from robot.config import load
 
 CURRENT = "/opt/edgebot/current"
@@ -83,6 +84,8 @@ def build(wanted: Wanted, system: System) -> Release:
     sources: dict[str, Path | bytes] = {
         "robot.toml": wanted.robot, "requirements.txt": system.lock, MOTORD_JSON: rendered.pop(MOTORD_JSON).encode()
     }  # fmt: skip
+    if (measured := calibration.beside(wanted.robot)) is not None:
+        sources[calibration.NAME] = measured
     sources |= {f"units/{name}": text.encode() for name, text in rendered.items()}
     sources |= {f"models/{path.name}": path for path in wanted.models}
     sources |= {f"wheels/{path.name}": path for path in (wheels.own(), *wheels.pinned(system))}
@@ -93,7 +96,7 @@ def build(wanted: Wanted, system: System) -> Release:
     return _release(sources, {name: _entry(source) for name, source in sources.items()}, words)
 
 
-MODELS, CONFIG = ("models/",), ("robot.toml", MOTORD_JSON, "units/")
+MODELS, CONFIG = ("models/",), ("robot.toml", calibration.NAME, MOTORD_JSON, "units/")
 
 
 def partly(new: Release, running: dict[str, Any], parts: tuple[str, ...]) -> Release:

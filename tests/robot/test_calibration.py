@@ -89,3 +89,11 @@ def test_a_name_with_quotes_survives(place):
     place.write_text(EXAMPLE.read_text().replace('"example"', '"the \\"quick\\" one"'))
     write(place, 'the "quick" one')
     assert load(place).drive.gain_left == 1.1
+
+
+def test_it_is_found_beside_what_a_link_leads_to(place, tmp_path):
+    write(place)
+    link = tmp_path / "etc" / "robot.toml"
+    link.parent.mkdir()
+    link.symlink_to(place)
+    assert load(link).drive.gain_left == 1.1

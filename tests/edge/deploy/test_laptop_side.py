@@ -134,6 +134,14 @@ def test_a_part_changes_only_itself(small: None) -> None:
     assert config["policy"] == "range" and "models/person.tflite" not in config["files"]
 
 
+def test_a_calibration_beside_robot_toml_goes_along(tmp_path: Path) -> None:
+    path = tmp_path / "robot.toml"
+    path.write_text(EXAMPLE.read_text())
+    assert "calibration.toml" not in release.build(Wanted(path, "light", (), False, ()), BOOKWORM).index["files"]
+    (tmp_path / "calibration.toml").write_text('robot = "example"\n[drive]\ngain_left = 1.1\n')
+    assert "calibration.toml" in release.build(Wanted(path, "light", (), False, ()), BOOKWORM).index["files"]
+
+
 def test_units_of_a_release_hold_and_simulate() -> None:
     config = load(EXAMPLE)
     place = {"robot": "/r.toml", "bin": "/b", "user": "edgebot", "hold": "/run/hold"}
