@@ -91,6 +91,7 @@ class FollowPolicy:
         self._look_of: Histogram | None = None  # the person's colours
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._unlike: dict[int, float] = {}  # how far the colours of each identity are from the person's
+        self._floor: float | None = None  # m to where the person's box ends on the floor, where the frame shows it
         self._crowd_at = -math.inf  # when more than one person was last in the frame
         self._search_side = 1.0
 
@@ -234,6 +235,7 @@ class FollowPolicy:
         assert person is not None
         person.seen_at = max(person.seen_at, self._stamp)
         person.see_bearing(eye, sight.bearing, BEARING_SPREAD, ago)
+        self._floor = None if sight.below else self._geometry.floor_distance(found.box)
         left, _, width, _ = found.box
         if sight.distance is not None:
             person.see_distance(eye, sight.distance, max(sight.spread, 0.08), ago)
@@ -251,6 +253,8 @@ class FollowPolicy:
         here = self._steering.here.at(reading.stamp)
         distance, bearing = person.seen_from(here)
         heard += self._config.range.x_m + BODY_M
+        if self._floor is not None and heard < 0.75 * self._floor:
+            return  # it stands before them: who shows their feet, or what hides these, is farther away
         half = math.radians(self._config.range.half_cone_deg)
         # The edge of the body is within the cone sooner than its middle.
         if abs(bearing) > half + 0.6 * BODY_M / max(distance, 0.4) or observation.now - person.seen_at > 0.6:
