@@ -64,12 +64,14 @@ def compare(detector: Detector, frame: np.ndarray, theirs: np.ndarray) -> tuple[
     if len(theirs) != len(boxes):
         return len(theirs), abs(len(theirs) - len(boxes)), np.inf, 0
     ours = np.column_stack([corners, scores, classes])
-    # Equal scores come in any order: each of theirs is paired with the nearest of ours, and none of ours twice.
+    # Equal scores come in any order, so each of theirs is paired with the nearest of ours that is left.
     apart = np.abs(ours[None] - theirs[:, None].astype(np.float64))
-    nearest = (apart[..., :4].max(2) + 1e3 * apart[..., 4] + 1e3 * (apart[..., 5] > 0)).argmin(1)
-    twice = len(theirs) - len(set(nearest.tolist()))
-    apart = apart[np.arange(len(theirs)), nearest]
-    return len(theirs), float(apart[:, 4].max()), float(apart[:, :4].max()), int((apart[:, 5] > 0).sum()) + twice
+    cost = apart[..., :4].max(2) + 1e3 * apart[..., 4] + 1e3 * (apart[..., 5] > 0)
+    pairs = np.empty((len(theirs), 6))
+    for index in range(len(theirs)):
+        nearest = int(cost[index].argmin())
+        pairs[index], cost[:, nearest] = apart[index, nearest], np.inf
+    return len(theirs), float(pairs[:, 4].max()), float(pairs[:, :4].max()), int((pairs[:, 5] > 0).sum())
 
 
 if __name__ == "__main__":
