@@ -30,12 +30,14 @@ class Judge:
             in pixels, scores (n,) and classes (n,), down to a score of 0.005.
         calibration: typical inputs: observations (N, size) float32, or images (N, height, width, 3) uint8 RGB.
         may_drop: the conversion is refused when the figure falls by more than this.
+        continuous: a policy's outputs are its actions, clipped to -1..1, not a score for each.
     """
 
     figure: str
     measure: Callable[[Callable[..., Any]], float]
     calibration: Callable[[], Array]
     may_drop: float = 0.02
+    continuous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from edge.interpreter import Interpreter
 from edge.manifest import Manifest
 
 SAMPLES = 512
+NEAR = 0.05
+"""How far a continuous action, of -1..1, may be from the source's and count as the same."""
 
 
 def convert(model: Any, draft: dict[str, Any], mode: Mode, judge: Judge | None, steps: Steps, what: str) -> Converted:
@@ -60,7 +62,11 @@ def convert(model: Any, draft: dict[str, Any], mode: Mode, judge: Judge | None, 
     errors = compare(("logits",), [want], have[:1])
     if (have[0].argmax(-1) != have[1].reshape(-1)).any():
         raise ConvertError(f"the converted {what} chooses another action than its own logits say; nothing was written")
-    figures = {"same action as the source": (1.0, float(np.mean(have[1].reshape(-1) == want.argmax(-1))), 0.1)}
+    if judge is not None and judge.continuous:
+        off = np.abs(np.clip(have[0], -1.0, 1.0) - np.clip(want, -1.0, 1.0)).max(-1)
+        figures = {f"actions within {NEAR:g} of the source's": (1.0, float(np.mean(off <= NEAR)), 0.1)}
+    else:
+        figures = {"same action as the source": (1.0, float(np.mean(have[1].reshape(-1) == want.argmax(-1))), 0.1)}
     if judge is not None:
         steps.begin(f"judging: {judge.figure[:24]}")
         before = judge.measure(lambda x: source(x)[0])

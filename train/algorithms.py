@@ -3,26 +3,44 @@
 | name | |
 |---|---|
 | `ppo` | proximal policy optimisation, with an entropy bonus and a critic that may see the truth |
+| `a2c` | advantage actor-critic: one gradient for each few steps of many environments |
+| `a3c` | the same with workers that each learn when they are ready, and do not wait for one another |
 | `reinforce` | REINFORCE, plain as the lecture sets it or with a baseline |
-| `genetic`, `cem` | search among policies: by mutation and selection, by the cross-entropy method |
+| `sac` | soft actor-critic, for continuous actions |
 | `dqn` | deep Q-learning, each of its improvements a switch |
+| `genetic`, `cem` | search among policies: by mutation and selection, by the cross-entropy method |
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import dataclass
 from typing import cast
 
 from edge.errors import UsageError
+from train.envs.batch import BatchEnv
 from train.learner import Learner
 
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an algorithm is, and which kinds of actions it drives."""
+
+    place: str  # module:class
+    discrete: bool = True
+    continuous: bool = False
+
+
 ALGORITHMS = {
-    "ppo": "train.agents.ppo:PPO",
-    "reinforce": "train.agents.reinforce:Reinforce",
-    "genetic": "train.agents.genetic:Genetic",
-    "cem": "train.agents.cem:CEM",
-    "dqn": "train.agents.dqn:DQN",
+    "ppo": Entry("train.agents.ppo:PPO", continuous=True),
+    "a2c": Entry("train.agents.a2c:A2C", continuous=True),
+    "a3c": Entry("train.agents.a3c:A3C", continuous=True),
+    "reinforce": Entry("train.agents.reinforce:Reinforce"),
+    "sac": Entry("train.agents.sac:SAC", discrete=False, continuous=True),
+    "dqn": Entry("train.agents.dqn:DQN"),
+    "genetic": Entry("train.agents.genetic:Genetic"),
+    "cem": Entry("train.agents.cem:CEM"),
 }
 
 
@@ -34,7 +52,15 @@ def check_name(name: str) -> None:
         raise UsageError(f"unknown algorithm {name!r}; {hint}")
 
 
+def check_fit(name: str, task: str, env: BatchEnv) -> None:
+    """Raises `UsageError`, naming those that do, where algorithm `name` does not drive the actions of `task`."""
+    kind = "continuous" if env.continuous else "discrete"
+    if not getattr(ALGORITHMS[name], kind):
+        others = ", ".join(other for other, entry in ALGORITHMS.items() if getattr(entry, kind))
+        raise UsageError(f"task {task!r} has {kind} actions, which {name} does not drive; these do: {others}")
+
+
 def find(name: str) -> type[Learner]:
     """The learner's class."""
-    module, _, attribute = ALGORITHMS[name].partition(":")
+    module, _, attribute = ALGORITHMS[name].place.partition(":")
     return cast(type[Learner], getattr(importlib.import_module(module), attribute))

@@ -1,7 +1,7 @@
 """The episodes that a learner is in: where they stand, what they earned so far, and how they came there.
 
 No environment lets one store it; what it can is to repeat. So the actions since the last common beginning are kept
-(a byte each), and a checkpoint is restored by stepping through them again.
+(a byte each, or four for each number), and a checkpoint is restored by stepping through them again.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Episodes:
         self.state: Floats
         self._seed = seed
         self._n = env.n
-        self._kind = np.min_scalar_type(env.actions)
+        self._kind = np.dtype(np.float32) if env.continuous else np.min_scalar_type(env.actions)
+        self._shape = (env.n, env.actions) if env.continuous else (env.n,)
         self._began: int | None = None  # the step count at which all episodes last began; None: they have not yet
-        self._played: list[NDArray[Any]] = []  # all actions since, in pieces of (T, N)
-        self._recent: list[NDArray[Any]] = []  # and (N,) each
+        self._played: list[NDArray[Any]] = []  # all actions since, in pieces of (T, N, ...)
+        self._recent: list[NDArray[Any]] = []  # and (N, ...) each
         self._return = np.zeros(env.n)
         self._length = np.zeros(env.n, np.int64)
 
@@ -59,7 +60,7 @@ class Episodes:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `load` needs, for a checkpoint."""
         self._pack()
-        played = self._played[0] if self._played else np.empty((0, self._n), self._kind)
+        played = self._played[0] if self._played else np.empty((0, *self._shape), self._kind)
         return {"began": np.asarray(-1 if self._began is None else self._began), "played": played}
 
     def load(self, arrays: dict[str, NDArray[Any]], env: BatchEnv) -> None:
@@ -70,7 +71,7 @@ class Episodes:
             return
         self._begin(env, began)
         for actions in arrays["played"]:
-            self.step(env, actions.astype(np.int32), Iteration(0))
+            self.step(env, actions if env.continuous else actions.astype(np.int32), Iteration(0))
 
     def _begin(self, env: BatchEnv, steps: int) -> None:
         seed = int(np.random.SeedSequence([self._seed, 3, steps]).generate_state(1)[0])
@@ -84,7 +85,7 @@ class Episodes:
             self._recent = []
 
     def _note(self, step: Step, report: Iteration) -> None:
-        self._return += step.reward
+        self._return += step.reward if step.earned is None else step.earned
         self._length += 1
         done = step.terminated | step.truncated
         if not done.any():

@@ -1,16 +1,18 @@
 """What a policy network's outputs mean: a distribution over actions.
 
-Each head has a NumPy side for acting and a TensorFlow side for learning. A continuous head needs the same
-four functions and nothing else in the algorithms.
+Each head has a NumPy side for acting and a TensorFlow side for learning; the algorithms know no more of actions.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from train.envs.batch import BatchEnv
 
 Floats = NDArray[np.float32]
 
@@ -19,6 +21,11 @@ class Head(Protocol):
     """A family of distributions over actions, parameterised by `size` network outputs."""
 
     size: int
+    variables: list[tf.Variable]
+    """What is learnt beside the network."""
+
+    def refresh(self) -> None:
+        """Have the NumPy side know what was learnt."""
 
     def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
         """One action per row of (N, size) and the log of its probability, (N,)."""
@@ -33,13 +40,26 @@ class Head(Protocol):
         """(N,) nats, differentiable."""
 
     def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Of a network with such outputs the weights of one whose largest output is the likeliest action's."""
+        """Of a network with such outputs the weights of one that `train.envs.batch.decide` reads."""
 
 
-class Categorical:
+class _Fixed:
+    """A head of which nothing is learnt."""
+
+    def __init__(self) -> None:
+        self.variables: list[tf.Variable] = []
+
+    def refresh(self) -> None: ...
+
+    def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        return weights
+
+
+class Categorical(_Fixed):
     """One of `size` actions; the outputs are logits."""
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self.size = size
 
     def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
@@ -61,11 +81,46 @@ class Categorical:
         log_p = tf.nn.log_softmax(outputs)
         return -tf.reduce_sum(tf.exp(log_p) * log_p, 1)
 
+
+class Gaussian:
+    """`size` numbers, each normally distributed about an output; the widths are learnt, and the same everywhere.
+
+    Samples are not clipped, so that their probability is the density; the environment clips what it is given.
+    """
+
+    HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+    def __init__(self, size: int, log_std: float = 0.0) -> None:
+        self.size = size
+        self.log_std = tf.Variable(tf.fill([size], np.float32(log_std)), name="log_std")
+        self.variables = [self.log_std]
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._log_std: Floats = self.log_std.numpy()
+
+    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
+        noise = rng.standard_normal(outputs.shape, dtype=np.float32)
+        widths = self._log_std.sum() + self.HALF_LOG_2PI * self.size
+        log_prob: Floats = (-0.5 * np.square(noise).sum(1) - widths).astype(np.float32)
+        actions: NDArray[Any] = outputs + np.exp(self._log_std) * noise
+        return actions, log_prob
+
+    def mode(self, outputs: Floats) -> Floats:
+        return outputs
+
+    def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
+        z = (actions - outputs) * tf.exp(-self.log_std)
+        return tf.reduce_sum(-0.5 * tf.square(z) - self.log_std - self.HALF_LOG_2PI, 1)
+
+    def entropy(self, outputs: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(self.log_std + 0.5 + self.HALF_LOG_2PI) * tf.ones(tf.shape(outputs)[0])
+
     def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
         return weights
 
 
-class Bernoulli:
+class Bernoulli(_Fixed):
     """One of two actions; the one output is the logit of the first."""
 
     size = 1
@@ -90,3 +145,8 @@ class Bernoulli:
     def scores(self, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
         *rest, kernel, bias = weights
         return [*rest, np.concatenate((kernel, 0.0 * kernel), 1), np.concatenate((bias, 0.0 * bias))]
+
+
+def head_for(env: BatchEnv) -> Head:
+    """The head that drives `env`."""
+    return Gaussian(env.actions) if env.continuous else Categorical(env.actions)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import math
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +97,31 @@ class History:
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=110)
         write_atomically(path, out.getvalue())
+
+
+def draw_together(tables: Sequence[Path], path: Path, title: str) -> None:
+    """The learning curves of several runs from their `progress.csv`: each one, their mean, and its 95 % interval."""
+    from matplotlib.figure import Figure
+
+    curves = []
+    for table in tables:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = [(float(row["steps"]), float(row["return"])) for row in csv.DictReader(file) if row.get("return")]
+        if rows:
+            curves.append(np.array(rows).T)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for steps, returns in curves:
+        axes.plot(steps, returns, color="tab:blue", alpha=0.25, linewidth=1)
+    if curves:
+        steps = np.linspace(max(curve[0][0] for curve in curves), min(curve[0][-1] for curve in curves), 200)
+        values = np.array([np.interp(steps, *curve) for curve in curves])
+        mean, half = values.mean(0), 1.96 * values.std(0) / math.sqrt(len(values))
+        axes.plot(steps, mean, color="tab:blue", label="mean")
+        axes.fill_between(steps, mean - half, mean + half, color="tab:blue", alpha=0.3, label="95 % interval of it")
+        axes.legend()
+    axes.set(xlabel="environment steps", ylabel="return while exploring", title=title)
+    axes.grid(alpha=0.3)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=120)
+    write_atomically(path, out.getvalue())

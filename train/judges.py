@@ -33,6 +33,7 @@ def policy_judge(run: Path) -> Judge:
     # Here and not above: `edgebot convert --help` need not wait for Keras.
     from convert.parity import Judge
     from train import tasks
+    from train.envs.batch import decide
     from train.evaluation import evaluate
     from train.networks import FastMLP
     from train.runs import RunFolder
@@ -43,21 +44,23 @@ def policy_judge(run: Path) -> Judge:
     episodes = EPISODES if of_success else min(EPISODES, task.evaluation_episodes)
 
     def measure(predict: Predict) -> float:
-        result = evaluate(lambda seen: predict(seen).argmax(1), task.evaluation(episodes, SEED))
+        result = evaluate(lambda seen: decide(predict(seen), task.continuous), task.evaluation(episodes, SEED))
         return result.score[0 if of_success else 1]
 
     def calibration() -> NDArray[np.float32]:
         return observations(FastMLP(folder.load_policy()), task, CALIBRATION)
 
     if of_success:
-        return Judge(f"greedy success in {episodes} unseen rooms", measure, calibration, MAY_DROP)
+        return Judge(f"greedy success in {episodes} unseen rooms", measure, calibration, MAY_DROP, task.continuous)
     may_drop = MAY_DROP_RETURN * abs(measure(FastMLP(folder.load_policy())))
-    return Judge(f"mean return of {episodes} unseen episodes", measure, calibration, may_drop)
+    return Judge(f"mean return of {episodes} unseen episodes", measure, calibration, may_drop, task.continuous)
 
 
 def observations(predict: Predict, task: Task, count: int) -> NDArray[np.float32]:
     """`count` observations that the policy itself meets in training's rooms, (count, size)."""
     import numpy as np
+
+    from train.envs.batch import decide
 
     n = 64
     env = task.training(n)
@@ -66,7 +69,7 @@ def observations(predict: Predict, task: Task, count: int) -> NDArray[np.float32
     rng = np.random.default_rng(0)
     for _ in range(-(-4 * count // n)):
         rows.append(seen)
-        seen = env.step(predict(seen).argmax(1)).observation
+        seen = env.step(decide(predict(seen), env.continuous)).observation
     env.close()
     # A longer walk, thinned out: neighbours in time are all but alike.
     found = np.concatenate(rows)

@@ -37,8 +37,9 @@ def mlp(
     name: str,
     activation: str = "tanh",
     init: str = "orthogonal",
+    last: str | None = None,
 ) -> keras.Sequential:
-    """Hidden layers of one activation and a linear one.
+    """Hidden layers of one activation, then one that is linear or of the activation `last`.
 
     The weights are orthogonal (Saxe et al. 2014) of gain sqrt(2), `last_gain` at the end: a policy starts with a last
     gain near 0, so that no action is preferred; a critic with 1. Or else Keras's default, "glorot_uniform", in all.
@@ -52,8 +53,8 @@ def mlp(
     layers: list[keras.layers.Layer] = [keras.Input((inputs,), name="observation")]
     for i, width in enumerate(hidden):
         layers.append(keras.layers.Dense(width, activation, kernel_initializer=weights(i, 2**0.5), name=f"{name}_{i}"))
-    last = weights(len(hidden), last_gain)
-    layers.append(keras.layers.Dense(outputs, kernel_initializer=last, name=f"{name}_out"))
+    start = weights(len(hidden), last_gain)
+    layers.append(keras.layers.Dense(outputs, last, kernel_initializer=start, name=f"{name}_out"))
     return keras.Sequential(layers, name=name)
 
 
@@ -63,8 +64,9 @@ class FastMLP:
     def __init__(self, model: keras.Sequential) -> None:
         self._model = model
         self._layers: list[tuple[Floats, Floats]] = []
-        first = model.layers[0].activation.__name__
+        first, last = (model.layers[i].activation.__name__ for i in (0, -1))
         self._activation = ACTIVATIONS.get(first, np.tanh)  # a single, linear layer has none to apply
+        self._last = ACTIVATIONS.get(last)
         self.refresh()
 
     def refresh(self) -> None:
@@ -82,4 +84,5 @@ class FastMLP:
             x = x @ w
             x += b
             x = self._activation(x)
-        return x @ weight + bias
+        x = x @ weight + bias
+        return x if self._last is None else self._last(x)

@@ -24,7 +24,7 @@ class Batch:
     """Sampled steps, arrays of one shape (..., )."""
 
     observation: Floats  # (..., size)
-    action: NDArray[Any]
+    action: NDArray[Any]  # (...), or (..., actions) where they are continuous
     reward: Floats  # discounted sum over the steps looked ahead
     following: Floats  # (..., size) the observation after them
     discount: Floats  # of what follows; 0 where the episode ended
@@ -49,7 +49,7 @@ class Replay:
         self._gamma, self._n_step, self._alpha = gamma, n_step, alpha
         self._observation = np.zeros((*shape, env.observation_size), np.float32)
         self._following = np.zeros_like(self._observation)
-        self._action = np.zeros(shape, np.int32)
+        self._action = np.zeros((*shape, env.actions), np.float32) if env.continuous else np.zeros(shape, np.int32)
         self._reward = np.zeros(shape, np.float32)
         self._terminated: Flags = np.zeros(shape, np.bool_)
         self._ended: Flags = np.zeros(shape, np.bool_)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
 SETTINGS, CHECKPOINT, RESUME, EVALUATION = "settings.json", "checkpoint.keras", "resume.npz", "evaluation.json"
+PROGRESS = "progress.csv"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class RunSettings:
     steps: int
     agent: dict[str, Any]
     environment: dict[str, Any]
+    curiosity: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)  # kind, name, observation, actions; {}: not for a robot
     versions: dict[str, str] = field(default_factory=dict)
 

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from edge.errors import UsageError
+from train.curiosity import Curious
 from train.envs.batch import BatchEnv
 from train.evaluation import Evaluation, evaluate
 from train.history import History
-from train.learner import Learner
-from train.runs import EVALUATION, RunFolder
+from train.learner import Iteration, Learner
+from train.runs import EVALUATION, PROGRESS, RESUME, RunFolder
 
 CHECKPOINTS, CHECKPOINT_STEPS = 12, 250_000
 """A run keeps a point to resume from so many times, or after so many steps where that is more often."""
@@ -46,6 +47,8 @@ class Session:
         try:
             self.best = [arrays[f"best_{i}"] for i in range(len(self.best))]
             self.agent.load(arrays, self.env)
+            if isinstance(self.env, Curious):  # after the episodes were played again, which is nothing new
+                self.env.load(arrays)
             self.history = History.from_json(meta, self.env.n)
         except (KeyError, ValueError, TypeError) as error:
             raise UsageError(
@@ -53,7 +56,11 @@ class Session:
             ) from None
 
     def train(self, total_steps: int) -> bool:
-        """Learn until `total_steps`; True where Ctrl-C ended it before. Either way the best policy is kept."""
+        """Learn until `total_steps`; True where Ctrl-C ended it before. Either way the best policy is kept.
+
+        Raises:
+            UsageError: a loss that is not finite; what was kept before it stays.
+        """
         span = math.ceil(min(total_steps / CHECKPOINTS, CHECKPOINT_STEPS))
         interrupted = False
         with self._progress() as progress:
@@ -61,6 +68,7 @@ class Session:
             before, steps_before = time.perf_counter(), self.agent.steps
             try:
                 for iteration in self.agent.learn(self.env, total_steps):
+                    self._check(iteration)
                     if self.history.add(iteration):
                         self.best = self.agent.weights()
                     now = time.perf_counter()
@@ -99,8 +107,19 @@ class Session:
         self.run.write_text(EVALUATION, json.dumps(result.as_json(), indent=2))
         return result
 
+    def _check(self, iteration: Iteration) -> None:
+        for name, value in iteration.losses.items():
+            if not math.isfinite(value):
+                before = (self.run.path / RESUME).exists()
+                kept = f"the checkpoint before it stays in {self.run.path}" if before else "there was no checkpoint yet"
+                raise UsageError(
+                    f"{name} is {value} at step {iteration.steps:,}, expected a finite number; {kept}; "
+                    "train with a smaller learning_rate"
+                )
+
     def _checkpoint(self) -> None:
-        arrays = self.agent.state() | {f"best_{i}": weights for i, weights in enumerate(self.best)}
+        curious = self.env.arrays() if isinstance(self.env, Curious) else {}
+        arrays = self.agent.state() | curious | {f"best_{i}": weights for i, weights in enumerate(self.best)}
         self.run.save_resume(arrays, self.history.as_json())
         self._keep(False)
 
@@ -113,7 +132,7 @@ class Session:
         model.set_weights(self.best if self.history.best is not None else last)
         self.run.save_policy(model)
         model.set_weights(last)
-        self.run.write_text("progress.csv", self.history.csv())
+        self.run.write_text(PROGRESS, self.history.csv())
         settings = self.run.settings
         title = f"{settings.task}, {settings.algo}, seed {settings.seed}" + (", interrupted" if interrupted else "")
         self.history.draw(self.run.path / "curve.png", title)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.envs.batch import BatchEnv
-from train.envs.gym_batch import GymBatch, make_one
+from train.envs.gym_batch import GymBatch, Interface, make_one
 from train.evaluation import Act
+from train.settings import override, setting
 
 ROBOT_TASKS = {"light": "train.envs.light:LightTask"}
 OTHER_TASKS = {"detector": "train.detector.train:main"}
@@ -33,11 +34,12 @@ class Task(Protocol):
     settings: Any
     """A frozen dataclass of `train.settings.setting` fields."""
 
-    def settings_for(self, algorithm: str) -> dict[str, Any]:
-        """Where this task wants other hyper-parameters than an algorithm's defaults."""
-
     default_steps: int
     evaluation_episodes: int
+
+    @property
+    def continuous(self) -> bool:
+        """Whether its actions are numbers, not choices."""
 
     def training(self, n: int) -> BatchEnv:
         """`n` environments to learn in."""
@@ -58,12 +60,14 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class NoSettings:
-    """A Gymnasium id has no settings of ours."""
+class GymSettings:
+    """What we make of a Gymnasium environment."""
+
+    scaled: bool = setting(False, "numbers observed between finite bounds are told as -1..1")
 
 
 class GymTask:
-    """Any registered Gymnasium environment with a flat Box observation and discrete actions."""
+    """Any registered Gymnasium environment whose observation is one row of numbers."""
 
     default_steps = 100_000
     evaluation_episodes = 100
@@ -71,34 +75,38 @@ class GymTask:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.settings = NoSettings()
+        self.settings = GymSettings()
 
-    def settings_for(self, algorithm: str) -> dict[str, Any]:
-        return {}
+    @property
+    def continuous(self) -> bool:
+        one = make_one(self.name)
+        one.close()
+        return isinstance(one.action_space, gymnasium.spaces.Box)
 
     def training(self, n: int) -> BatchEnv:
-        return GymBatch(self.name, n)
+        return GymBatch(self.name, n, self.settings.scaled)
 
     def choosing(self) -> tuple[BatchEnv, int]:
-        return GymBatch(self.name, 20), EVALUATION_SEEDS - 1
+        return self.training(20), EVALUATION_SEEDS - 1
 
     def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
         size = 64
         for first in range(0, episodes, size):
-            yield GymBatch(self.name, min(size, episodes - first)), EVALUATION_SEEDS + seed * 10_000 + first
+            yield self.training(min(size, episodes - first)), EVALUATION_SEEDS + seed * 10_000 + first
 
     def film(self, act: Act, episode: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-        yield from film(make_one(self.name, render_mode="rgb_array"), act, EVALUATION_SEEDS + seed * 10_000 + episode)
+        env = make_one(self.name, render_mode="rgb_array")
+        yield from film(env, act, EVALUATION_SEEDS + seed * 10_000 + episode, scaled=self.settings.scaled)
 
     def manifest(self) -> dict[str, Any]:
         return {}
 
 
 def film(
-    env: gymnasium.Env[Any, Any], act: Act, seed: int, options: dict[str, Any] | None = None
+    env: gymnasium.Env[Any, Any], act: Act, seed: int, options: dict[str, Any] | None = None, scaled: bool = False
 ) -> Iterator[NDArray[np.uint8]]:
     """One greedy episode of `env` as the frames that it renders. Raises `UsageError` where it renders none."""
-    first = int(getattr(env.action_space, "start", 0))
+    between = Interface(env.spec.id if env.spec else "this task", env, scaled)
     try:
         seen, _ = env.reset(seed=seed, options=options)
         done = False
@@ -107,8 +115,8 @@ def film(
             if not isinstance(frame, np.ndarray):
                 raise UsageError(f"{env.spec.id if env.spec else 'this task'} renders no pictures; leave out --video")
             yield frame
-            action = act(np.asarray(seen, np.float32).reshape(1, -1))[0]
-            seen, _, terminated, truncated, _ = env.step(action + first)
+            (action,) = between.act(act(between.see([seen])))
+            seen, _, terminated, truncated, _ = env.step(action)
             done = terminated or truncated
     except gymnasium.error.DependencyNotInstalled as error:
         raise UsageError(f"a video of this task needs a package that is not installed ({error})") from None
@@ -118,8 +126,6 @@ def film(
 
 def make(name: str, settings: dict[str, Any] | None = None) -> Task:
     """The task called `name`, with `settings` over its defaults. Raises `UsageError` for an unknown one."""
-    from train.settings import override
-
     if name in ROBOT_TASKS:
         module, _, attribute = ROBOT_TASKS[name].partition(":")
         of: Callable[..., Task] = getattr(importlib.import_module(module), attribute)

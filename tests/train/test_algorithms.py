@@ -19,6 +19,10 @@ QUICK = {
     "reinforce": ["--set", "envs=2", "--set", "iterations=4"],
     "genetic": ["--set", "survivors=2", "--set", "children=2", "--steps", "600"],
     "cem": ["--set", "population=4", "--set", "elite=2", "--set", "episodes=1", "--steps", "600"],
+    "a2c": ["--set", "iteration=256", "--set", "hidden=8", "--steps", "1280"],
+    "a3c": ["--set", "workers=1", "--set", "iteration=256", "--set", "hidden=8", "--steps", "1280"],
+    "sac": ["--set", "iteration=100", "--set", "learning_starts=100", "--set", "hidden=8", "--steps", "500"],
+    "ppo": ["--set", "curiosity=0.5", "--set", "horizon=16", "--set", "hidden=8", "--steps", "1280"],
     "dqn": [
         "--double", "--dueling", "--prioritized", "--set", "iteration=256", "--set", "learning_starts=256",
         "--set", "gradient_steps=2", "--set", "hidden=8", "--steps", "1280",
@@ -30,7 +34,8 @@ QUICK = {
 def test_a_run_that_was_interrupted_resumes_to_the_same_numbers(
     algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["CartPole-v1", "--algo", algo, "--seed", "3", "--run"]
+    task = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
+    command = [task, "--algo", algo, "--seed", "3", "--run"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert training.main([*command, str(whole), *QUICK[algo]]) == 0
     add = History.add
@@ -44,7 +49,7 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_numbers(
         patch.setattr(History, "add", interrupt)
         patch.setattr("train.session.CHECKPOINTS", 10**6)  # one after each iteration
         assert training.main([*command, str(cut), *QUICK[algo]]) == 130
-    assert RunFolder.open(cut).load_policy().output_shape == (None, 2)
+    assert RunFolder.open(cut).load_policy().output_shape == (None, 1 if algo == "sac" else 2)
     assert training.main([*command, str(cut), "--resume"]) == 0
     assert (cut / "progress.csv").read_text() == (whole / "progress.csv").read_text()
     assert json.loads((cut / "evaluation.json").read_text()) == json.loads((whole / "evaluation.json").read_text())
@@ -66,11 +71,13 @@ def test_every_setting_of_every_algorithm_has_its_sentence(algo: str) -> None:
 
 BAD = [
     (["CartPole-v1", "--algo", "dqm"], "unknown algorithm 'dqm'; did you mean 'dqn'"),
-    (["CartPole-v1", "--algo", "zzz"], "known: ppo, reinforce, genetic, cem, dqn"),
+    (["CartPole-v1", "--algo", "zzz"], "known: ppo, a2c, a3c, reinforce, sac, dqn, genetic, cem"),
     (["CartPole-v1", "--algo", "dqn", "--duelling"], "did you mean --dueling"),
     (["CartPole-v1", "--algo", "dqn", "--gamma"], "unrecognized arguments: --gamma"),
     (["CartPole-v1", "--algo", "ppo", "--double"], "unrecognized arguments: --double"),
-    (["Pendulum-v1", "--algo", "dqn"], "ppo, reinforce, genetic, cem, dqn drive discrete ones"),
+    (["Pendulum-v1", "--algo", "dqn"], "which dqn does not drive; these do: ppo, a2c, a3c, sac"),
+    (["CartPole-v1", "--algo", "sac"], "these do: ppo, a2c, a3c, reinforce, dqn, genetic, cem"),
+    (["CartPole-v1", "--algo", "reinforce", "--variant", "basline"], "did you mean 'baseline'"),
 ]
 
 

@@ -1,28 +1,20 @@
 """Proximal policy optimisation (Schulman et al. 2017, https://arxiv.org/abs/1707.06347), clipped objective.
 
-One iteration: N environments act for T steps in NumPy on copied weights; advantages by GAE; then one
-compiled TensorFlow function runs all epochs over all minibatches. The critic may see more than the policy
-(asymmetric actor-critic, Pinto et al. 2018, https://arxiv.org/abs/1710.06542). Everything follows from
-(seed, steps), so a run repeats bit for bit on one machine and resumes to the same numbers.
+One iteration: N environments act for T steps (`train.actor_critic`); advantages by GAE; then one compiled TensorFlow
+function runs all epochs over all minibatches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from train.envs.batch import BatchEnv, Flags, Floats
-from train.episodes import Episodes
+from train.actor_critic import ActorCritic, Rollout, flat
+from train.envs.batch import BatchEnv
 from train.gae import gae
-from train.heads import Categorical, Head
-from train.learner import Iteration
-from train.networks import FastMLP, mlp
 from train.settings import setting
 
 
@@ -45,118 +37,21 @@ class PPOSettings:
     hidden: tuple[int, ...] = setting((64, 64), "widths of the tanh layers, of policy and critic each")
 
 
-@dataclass
-class Rollout:
-    """T steps of N environments, each array (T, N, ...)."""
-
-    observation: Floats
-    state: Floats
-    action: NDArray[Any]
-    log_prob: Floats
-    reward: Floats
-    terminated: Flags
-    truncated: Flags
-    value: Floats
-    next_value: Floats  # the critic at the state each step led to, before resets
-
-
-class PPO:
+class PPO(ActorCritic):
     """The learner."""
 
     Settings = PPOSettings
-    default_steps = None
     LOSSES = ("policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction")
 
     def __init__(self, env: BatchEnv, settings: PPOSettings, seed: int) -> None:
-        self.settings, self.seed, self.steps = settings, seed, 0
-        self.head: Head = Categorical(env.actions)
-        # Keras takes 32-bit seeds; the two networks must not start alike.
-        actor_seed, critic_seed = np.random.SeedSequence([seed, 1]).generate_state(2).tolist()
-        s = settings
-        self.policy = mlp(env.observation_size, s.hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
-        self.critic = mlp(env.state_size, s.hidden, 1, 1.0, critic_seed >> 1, "critic")
-        self._variables = self.policy.trainable_variables + self.critic.trainable_variables
-        self._optimizer = keras.optimizers.Adam(s.learning_rate, epsilon=1e-5, global_clipnorm=s.max_grad_norm)
-        self._optimizer.build(self._variables)
-        self._fast_actor, self._fast_critic = FastMLP(self.policy), FastMLP(self.critic)
-        self._episodes = Episodes(env, seed)
+        adam = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-5, global_clipnorm=settings.max_grad_norm)
+        super().__init__(env, settings, seed, adam)
 
-    def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
-        """Iterate until `total_steps` environment steps are done; learning rate and entropy anneal towards it."""
+    def update(self, rollout: Rollout, rng: np.random.Generator, left: float) -> dict[str, float]:
         s = self.settings
-        while self.steps < total_steps:
-            self._episodes.ready(env, self.steps)
-            report = Iteration(self.steps + env.n * s.horizon)
-            rng = np.random.default_rng([self.seed, 2, self.steps])
-            rollout = self._collect(env, rng, report)
-            advantage, target = gae(
-                rollout.reward, rollout.value, rollout.next_value, rollout.terminated, rollout.truncated, s.gamma, s.lam
-            )
-            left = 1.0 - self.steps / total_steps
-            report.losses = self._update(rollout, advantage, target, rng, left)
-            self.steps = report.steps
-            yield report
-
-    def greedy(self, observation: Floats) -> NDArray[Any]:
-        """The likeliest action for each row."""
-        return self.head.mode(self._fast_actor(observation))
-
-    def weights(self) -> list[NDArray[Any]]:
-        """The policy's weights."""
-        return [np.asarray(weight) for weight in self.policy.get_weights()]
-
-    def set_policy(self, weights: list[NDArray[Any]]) -> None:
-        """Act with these policy weights from now on."""
-        self.policy.set_weights(weights)
-        self._fast_actor.refresh()
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
-        arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
-        arrays |= {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
-        return arrays | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
-
-    def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
-        """Go back to what `state` told; `env` plays its episodes again.
-
-        Raises KeyError or ValueError where the arrays do not fit these settings.
-        """
-        for i, variable in enumerate(self._variables):
-            variable.assign(state[f"weight_{i}"])
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state[f"optimizer_{i}"])
-        self._refresh()
-        self._episodes.load(state, env)
-        self.steps = int(state["steps"])
-
-    def _collect(self, env: BatchEnv, rng: np.random.Generator, report: Iteration) -> Rollout:
-        t, n = self.settings.horizon, env.n
-        episodes = self._episodes
-        observations = np.empty((t, n, env.observation_size), np.float32)
-        states = np.empty((t + 1, n, env.state_size), np.float32)
-        actions = np.empty((t, n), np.int32)
-        log_probs, rewards = np.empty((2, t, n), np.float32)
-        terminated, truncated = np.empty((2, t, n), np.bool_)
-        cut_states: list[Floats] = []
-        for i in range(t):
-            observations[i], states[i] = episodes.observation, episodes.state
-            actions[i], log_probs[i] = self.head.sample(self._fast_actor(observations[i]), rng)
-            step = episodes.step(env, actions[i], report)
-            rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
-            cut_states.append(step.final_state[truncated[i]])
-        states[t] = episodes.state
-        values = self._fast_critic(states.reshape(-1, env.state_size)).reshape(t + 1, n)
-        next_values = values[1:].copy()
-        if truncated.any():  # boolean indexing goes step by step, as `cut_states` does
-            next_values[truncated] = self._fast_critic(np.concatenate(cut_states))[:, 0]
-        return Rollout(
-            observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
+        advantage, target = gae(
+            rollout.reward, rollout.value, rollout.next_value, rollout.terminated, rollout.truncated, s.gamma, s.lam
         )
-
-    def _update(
-        self, rollout: Rollout, advantage: Floats, target: Floats, rng: np.random.Generator, left: float
-    ) -> dict[str, float]:
-        s = self.settings
         steps = advantage.size
         size = min(s.minibatch, steps)
         # (epochs * minibatches, size): each epoch a new shuffle; a remainder smaller than a minibatch sits it out.
@@ -164,16 +59,15 @@ class PPO:
         rate = s.learning_rate * (s.learning_rate_end + (1.0 - s.learning_rate_end) * left)
         self._optimizer.learning_rate.assign(rate)
         means = self._optimise(
-            rollout.observation.reshape(steps, -1),
-            rollout.state.reshape(steps, -1),
-            rollout.action.reshape(steps),
-            rollout.log_prob.reshape(steps),
-            advantage.reshape(steps),
-            target.reshape(steps),
+            flat(rollout.observation),
+            flat(rollout.state),
+            flat(rollout.action),
+            flat(rollout.log_prob),
+            flat(advantage),
+            flat(target),
             order.reshape(-1, size).astype(np.int32),
             np.float32(s.entropy * left),
         )
-        self._refresh()
         return dict(zip(self.LOSSES, means.numpy().tolist(), strict=True)) | {"learning_rate": rate}
 
     @tf.function(jit_compile=True)
@@ -211,7 +105,3 @@ class PPO:
             clipped = tf.reduce_mean(tf.cast(tf.abs(ratio - 1.0) > s.clip, tf.float32))
             sums += tf.stack([policy_loss, value_loss, entropy, divergence, clipped])
         return sums / tf.cast(tf.shape(order)[0], tf.float32)
-
-    def _refresh(self) -> None:
-        self._fast_actor.refresh()
-        self._fast_critic.refresh()

@@ -19,6 +19,7 @@ from rich.table import Table
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train import tasks
+from train.envs.batch import decide
 from train.evaluation import Act, evaluate
 from train.runs import RunFolder
 
@@ -95,7 +96,8 @@ def _open(source: Path) -> tuple[tasks.Task, Act]:
         from train.networks import FastMLP
 
         network = FastMLP(model)
-        return tasks.make(run.settings.task, run.settings.environment), lambda seen: network(seen).argmax(1)
+        task = tasks.make(run.settings.task, run.settings.environment)
+        return task, lambda seen: decide(network(seen), task.continuous)
     from edge.policies.learned import LearnedPolicy
 
     policy = LearnedPolicy(source)

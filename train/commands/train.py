@@ -6,29 +6,35 @@ import train.threads  # noqa: F401  isort: skip  # before numpy and TensorFlow l
 
 import argparse
 import importlib
+import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train import algorithms, tasks
+from train.curiosity import CuriositySettings
 from train.learner import Learner
-from train.runs import RunFolder, RunSettings, fresh_path, latest_path, versions
+from train.runs import EVALUATION, PROGRESS, RunFolder, RunSettings, fresh_path, latest_path, versions
 from train.settings import describe, override, parse_pairs, split, switches
+from train.tuned import tuned
 
 EXAMPLES = """\
 examples:
   edgebot train light --algo ppo                     a policy that finds the lamp in hard rooms
-  edgebot train CartPole-v1 --algo ppo --seed 3      any Gymnasium id with a flat observation, discrete actions
+  edgebot train CartPole-v1 --algo ppo --seed 3      any Gymnasium id with a flat observation
   edgebot train light --algo ppo --run runs/mine --resume
   edgebot train light --algo ppo --set level=easy --set hidden=32,32
   edgebot train CartPole-v1 --algo dqn --double --dueling
-  edgebot train CartPole-v1 --algo reinforce --set baseline=value
+  edgebot train CartPole-v1 --algo reinforce --variant baseline
+  edgebot train Pendulum-v1 --algo sac --seeds 10    ten runs, and the curves of all in one picture
+  edgebot train MountainCar-v0 --algo ppo --set curiosity=1
   edgebot train detector                             the person detector, from rendered scenes
 """
 
@@ -38,6 +44,8 @@ def _parser() -> Parser:
     parser.add_argument("task", metavar="TASK", help="light, a Gymnasium id, or detector")
     parser.add_argument("--algo", metavar="NAME", required=True, help=", ".join(algorithms.ALGORITHMS))
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), metavar="N", help="everything random follows from it (0)")
+    parser.add_argument("--seeds", type=whole(2, 1000), metavar="N", help="N runs, of this seed and the next ones")
+    parser.add_argument("--variant", metavar="NAME", help="another tuned set of settings, such as `baseline`")
     parser.add_argument("--run", type=Path, metavar="DIR", help="run folder (runs/TASK-ALGO-SEED)")
     parser.add_argument("--steps", type=whole(1, 10**12), metavar="N", help="environment steps; the schedules' length")
     parser.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
@@ -67,38 +75,71 @@ def _train(args: argparse.Namespace, extra: list[str]) -> int:
     learner = algorithms.find(args.algo)
     default = learner.Settings()
     task = tasks.make(args.task)
+    curiosity = CuriositySettings()
     given = parse_pairs(args.set) | switches(extra, default, task.settings)
-    if args.settings:
-        agent_settings = override(default, task.settings_for(args.algo))
-        print(f"{args.algo}:\n{describe(agent_settings)}\n{args.task}:\n{describe(task.settings)}".rstrip(": \n"))
-        return 0
     if args.resume:
         run = _open(args, given)
         task = tasks.make(args.task, run.settings.environment)
         agent_settings = override(default, run.settings.agent)
-        steps = args.steps or run.settings.steps
-    else:
-        of_agent, of_task = split(given, default, task.settings)
-        agent_settings = override(override(default, task.settings_for(args.algo)), of_agent)
+        curiosity = override(curiosity, run.settings.curiosity)
+        return _learn(run, task, learner, agent_settings, curiosity, args.steps or run.settings.steps, True)
+    from_table = tuned(args.task, args.algo, args.variant)
+    usual = from_table.pop("steps", learner.default_steps or task.default_steps)
+    for values in (from_table, given):
+        of_agent, of_task, of_curiosity = split(values, default, task.settings, curiosity)
+        default, curiosity = override(default, of_agent), override(curiosity, of_curiosity)
         task.settings = override(task.settings, of_task)
-        seed, steps = args.seed or 0, args.steps or learner.default_steps or task.default_steps
+    if args.settings:
+        print(f"{args.algo}:\n{describe(default)}\n{args.task}:\n{describe(task.settings)}\nany:\n{describe(curiosity)}")
+        return 0
+    env = task.training(1)  # whatever is wrong with the task shows before a folder is made
+    env.close()
+    algorithms.check_fit(args.algo, args.task, env)
+    settings = RunSettings(
+        task=args.task,
+        algo=args.algo,
+        seed=args.seed or 0,
+        steps=args.steps or usual,
+        agent=asdict(default),
+        environment=asdict(task.settings),
+        curiosity=asdict(curiosity),
+        manifest=task.manifest(),
+        versions=versions(),
+    )
+    runs = []
+    for seed in range(settings.seed, settings.seed + (args.seeds or 1)):
         path = args.run or fresh_path(args.task, args.algo, seed)
-        env = task.training(1)  # whatever is wrong with the task shows before a folder is made
-        env.close()
-        run = RunFolder.create(
-            path,
-            RunSettings(
-                task=args.task,
-                algo=args.algo,
-                seed=seed,
-                steps=steps,
-                agent=asdict(agent_settings),
-                environment=asdict(task.settings),
-                manifest=task.manifest(),
-                versions=versions(),
-            ),
-        )
-    return _learn(run, task, learner, agent_settings, steps, args.resume)
+        path = path / f"seed-{seed}" if args.run and args.seeds else path
+        runs.append(RunFolder.create(path, replace(settings, seed=seed)))
+        code = _learn(runs[-1], task, learner, default, curiosity, settings.steps, False)
+        if code:
+            return code
+    if args.seeds:
+        _together(runs, (args.run or fresh_path(args.task, args.algo, settings.seed)).parent)
+    return 0
+
+
+def _together(runs: list[RunFolder], folder: Path) -> None:
+    """A table and a picture of several seeds' runs."""
+    from rich.table import Table
+
+    from train.history import draw_together
+
+    table = Table(title="greedy, unseen episodes", title_justify="left")
+    for column in ("seed", "return", "success"):
+        table.add_column(column, justify="right")
+    found = [json.loads((run.path / EVALUATION).read_text(encoding="utf-8")) for run in runs]
+    for run, result in zip(runs, found, strict=True):
+        rate = f"{result['success_rate']:.1%}" if "success_rate" in result else "-"
+        table.add_row(str(run.settings.seed), f"{result['return_mean']:.2f}", rate)
+    returns = [result["return_mean"] for result in found]
+    table.add_row("mean", f"{np.mean(returns):.2f} +- {np.std(returns):.2f}", "")
+    console = Console(stderr=True)
+    console.print(table)
+    first = runs[0].settings
+    picture = folder / f"{first.task.replace('/', '_')}-{first.algo}-seeds.png"
+    draw_together([run.path / PROGRESS for run in runs], picture, f"{first.task}, {first.algo}, {len(runs)} seeds")
+    console.print(f"curves: {picture}", soft_wrap=True, highlight=False)
 
 
 def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
@@ -121,7 +162,13 @@ def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
 
 
 def _learn(
-    run: RunFolder, task: tasks.Task, learner: type[Learner], agent_settings: Any, steps: int, resume: bool
+    run: RunFolder,
+    task: tasks.Task,
+    learner: type[Learner],
+    agent_settings: Any,
+    curiosity: CuriositySettings,
+    steps: int,
+    resume: bool,
 ) -> int:
     from train.session import Session
 
@@ -129,6 +176,10 @@ def _learn(
     console = Console(stderr=True)
     started = time.perf_counter()
     env = task.training(agent_settings.envs)
+    if curiosity.curiosity > 0.0:
+        from train.curiosity import Curious
+
+        env = Curious(env, curiosity, run.settings.seed)
     agent = learner(env, agent_settings, run.settings.seed)
     session = Session(run, agent, env, console)
 

@@ -32,6 +32,7 @@ class Step:
     terminated: Flags  # (N,) the task itself ended
     truncated: Flags  # (N,) a time limit cut the episode
     success: Flags | None = None  # (N,) meaningful where an episode ended; None: the task has no such thing
+    earned: Floats | None = None  # (N,) what the task gave, where `reward` is that and more; None: it is that
 
     @property
     def final_observation(self) -> Floats:
@@ -40,16 +41,29 @@ class Step:
 
 
 class BatchEnv(Protocol):
-    """N environments with discrete actions. The same seed and actions give the same steps, bit for bit."""
+    """N environments. The same seed and actions give the same steps, bit for bit.
+
+    Actions are (N,) whole numbers below `actions`; where `continuous`, (N, actions) numbers, which the environment
+    clips to -1..1 and scales to what its motors take.
+    """
 
     n: int
     observation_size: int
     state_size: int
     actions: int
+    continuous: bool
 
     def reset(self, seed: int) -> tuple[Floats, Floats]:
         """Begin new episodes everywhere; all randomness from here on follows from `seed`."""
 
     def step(self, actions: NDArray[Any]) -> Step: ...
 
+    def like(self, n: int) -> BatchEnv:
+        """`n` other environments of this kind."""
+
     def close(self) -> None: ...
+
+
+def decide(outputs: Floats, continuous: bool) -> NDArray[Any]:
+    """The greedy actions that a policy network's outputs (N, actions) stand for: the largest, or all, clipped."""
+    return np.clip(outputs, -1.0, 1.0) if continuous else outputs.argmax(1)

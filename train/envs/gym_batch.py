@@ -1,4 +1,4 @@
-"""Any registered Gymnasium environment with a flat observation and discrete actions, N of them at once."""
+"""Any registered Gymnasium environment whose observation is one row of numbers, N of them at once."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
-from train.algorithms import ALGORITHMS
 from train.envs.batch import Flags, Floats, Step
 
 
@@ -28,29 +28,74 @@ def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         raise UsageError(f"unknown task {task!r} ({type(error).__name__}); {hint}") from None
 
 
-class GymBatch:
-    """N copies of one Gymnasium environment, stepped one after the other."""
+class Interface:
+    """Between an environment's spaces and the arrays of a `BatchEnv`.
 
-    def __init__(self, task: str, n: int) -> None:
-        self.n = n
-        first = make_one(task)
-        observations, actions = first.observation_space, first.action_space
-        if not isinstance(actions, gymnasium.spaces.Discrete):
+    Args:
+        task: its id, for messages.
+        env: one of the environments.
+        scaled: numbers that are observed between finite bounds are told as -1..1.
+
+    Raises:
+        UsageError: spaces that no algorithm here takes.
+    """
+
+    def __init__(self, task: str, env: gymnasium.Env[Any, Any], scaled: bool) -> None:
+        observed, actions = env.observation_space, env.action_space
+        try:
+            self.size = spaces.flatdim(observed)
+        except (NotImplementedError, ValueError):
+            raise UsageError(f"task {task!r} observes {observed}, expected something of fixed size") from None
+        self._observed = None if isinstance(observed, spaces.Box) else observed  # a Box needs no more than a reshape
+        self.middle: Floats | None = None
+        if scaled and isinstance(observed, spaces.Box):
+            low, high = (bound.astype(np.float64).ravel() for bound in (observed.low, observed.high))
+            bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
+            self.middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
+            self.half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+        self.continuous = isinstance(actions, spaces.Box)
+        if isinstance(actions, spaces.Discrete):
+            self.actions, self._first = int(actions.n), int(actions.start)
+        elif isinstance(actions, spaces.Box) and np.isfinite([actions.low, actions.high]).all():
+            self.actions = math.prod(actions.shape)
+            self._low, self._span = actions.low.astype(np.float32), (actions.high - actions.low).astype(np.float32)
+            self._shape = actions.shape
+        else:
             raise UsageError(
-                f"task {task!r} has actions {actions}, which no algorithm here drives; "
-                f"{', '.join(ALGORITHMS)} drive discrete ones, as CartPole-v1 has"
+                f"task {task!r} has actions {actions}, which no algorithm here drives; they drive discrete ones, as "
+                "CartPole-v1 has, and continuous ones between finite bounds, as Pendulum-v1 has"
             )
-        if not isinstance(observations, gymnasium.spaces.Box):
-            raise UsageError(f"task {task!r} observes {observations}; the algorithms need a Box, as CartPole-v1 has")
-        self._first_action = int(actions.start)
-        self.actions = int(actions.n)
-        self.observation_size = self.state_size = math.prod(observations.shape)
+
+    def act(self, actions: NDArray[Any]) -> list[Any]:
+        """(N,) or (N, actions), as a `BatchEnv` takes them, -> what each environment's `step` takes."""
+        if not self.continuous:
+            return (actions + self._first).tolist()
+        shares = 0.5 * (np.clip(actions, -1.0, 1.0) + 1.0).astype(np.float32)
+        return list(self._low + shares.reshape(-1, *self._shape) * self._span)
+
+    def see(self, rows: list[Any]) -> Floats:
+        """Observations of several environments -> (N, size) float32."""
+        if self._observed is not None:
+            rows = [spaces.flatten(self._observed, row) for row in rows]
+        seen = np.array(rows, np.float32).reshape(len(rows), -1)
+        return seen if self.middle is None else (seen - self.middle) / self.half
+
+
+class GymBatch:
+    """N copies of one Gymnasium environment, stepped one after the other. Arguments as `Interface` has them."""
+
+    def __init__(self, task: str, n: int, scaled: bool = False) -> None:
+        self.n, self._made = n, (task, scaled)
+        first = make_one(task)
+        self.interface = Interface(task, first, scaled)
+        self.actions, self.continuous = self.interface.actions, self.interface.continuous
+        self.observation_size = self.state_size = self.interface.size
         self._envs = [first, *(make_one(task) for _ in range(n - 1))]
 
     def reset(self, seed: int) -> tuple[Floats, Floats]:
         seeds = np.random.SeedSequence(seed).generate_state(self.n).tolist()
         rows = [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
-        observation = self._rows(rows)
+        observation = self.interface.see(rows)
         return observation, observation
 
     def step(self, actions: NDArray[Any]) -> Step:
@@ -58,19 +103,20 @@ class GymBatch:
         terminated: Flags = np.empty(self.n, np.bool_)
         truncated: Flags = np.empty(self.n, np.bool_)
         last, now = [], []
-        for i, (env, action) in enumerate(zip(self._envs, actions.tolist(), strict=True)):
-            row, reward[i], terminated[i], truncated[i], _ = env.step(action + self._first_action)
+        for i, (env, action) in enumerate(zip(self._envs, self.interface.act(actions), strict=True)):
+            row, reward[i], terminated[i], truncated[i], _ = env.step(action)
             last.append(row)
             if terminated[i] or truncated[i]:
                 row, _ = env.reset()
             now.append(row)
-        final = self._rows(last)
-        observation = self._rows(now) if (terminated | truncated).any() else final
+        final = self.interface.see(last)
+        observation = self.interface.see(now) if (terminated | truncated).any() else final
         return Step(observation, observation, final, reward, terminated, truncated)
+
+    def like(self, n: int) -> GymBatch:
+        task, scaled = self._made
+        return GymBatch(task, n, scaled)
 
     def close(self) -> None:
         for env in self._envs:
             env.close()
-
-    def _rows(self, rows: list[Any]) -> Floats:
-        return np.array(rows, np.float32).reshape(self.n, -1)

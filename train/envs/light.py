@@ -70,7 +70,7 @@ class LightBatch:
     SENSE_TICKS = 1
     TRUTH = 5  # what the critic sees beside the observation
 
-    actions = len(TWISTS)
+    actions, continuous = len(TWISTS), False
     observation_size = observation.SIZE
     state_size = observation.SIZE + TRUTH
 
@@ -124,6 +124,9 @@ class LightBatch:
         if done.any():
             seen, state = self._begin_again(np.flatnonzero(done), seen, final)
         return Step(seen, state, final, reward, terminated, truncated, terminated)
+
+    def like(self, n: int) -> LightBatch:
+        return LightBatch(self._rooms, n, self.settings, goal_m=self._goal_m, config=self.config)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -198,20 +201,13 @@ class LightTask:
     """`edgebot train light`."""
 
     name = "light"
+    continuous = False
     default_steps = 1_200_000
     evaluation_episodes = ROOMS
-    agent_settings: dict[str, dict[str, Any]] = {
-        "ppo": {
-            "envs": 1024, "horizon": 32, "epochs": 4, "minibatch": 4096, "learning_rate": 1e-3, "entropy": 0.01,
-        },
-    }  # fmt: skip
 
     def __init__(self) -> None:
         self.settings = LightSettings()
         self._pools: dict[tuple[str, int, int], RoomPool] = {}  # rooms take longer to make than to drive in
-
-    def settings_for(self, algorithm: str) -> dict[str, Any]:
-        return self.agent_settings.get(algorithm, {})
 
     def training(self, n: int) -> BatchEnv:
         return LightBatch(self._rooms(), n, self.settings, goal_m=self.settings.goal_m)

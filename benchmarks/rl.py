@@ -1,0 +1,198 @@
+"""Every algorithm on the classic tasks, ten seeds each: greedy returns, steps and seconds to the threshold, and int8.
+
+    python benchmarks/rl.py                                   all rows that are not done yet, hours; Ctrl-C at any time
+    python benchmarks/rl.py --rows cartpole --seeds 3         those whose name holds "cartpole"
+    python benchmarks/rl.py --write                           render what is done into docs/benchmarks-rl.md
+
+A row is `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`, one process for
+each seed. Its policy is evaluated greedily over 100 episodes that training never saw, then converted to int8 and
+played against itself over 1,000 more, pair by pair. What is done is kept in `runs/benchmarks-rl/` and not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import train.threads  # noqa: E402, F401  isort: skip
+
+import numpy as np  # noqa: E402
+
+RESULTS, TARGET = ROOT / "runs" / "benchmarks-rl", ROOT / "docs" / "benchmarks-rl.md"
+PAIRED_EPISODES, PAIRED_SEED = 1000, 11
+MAY_LOSE = 0.02
+
+
+@dataclass(frozen=True)
+class Row:
+    """One algorithm on one task, and its bar."""
+
+    task: str
+    algo: str
+    bar: float  # greedy return: mean over the seeds, or of each one
+    each: bool = False
+    variant: str | None = None
+
+    @property
+    def name(self) -> str:
+        return "-".join(filter(None, (self.task, self.algo, self.variant))).lower()
+
+
+ROWS = (
+    Row("CartPole-v1", "reinforce", 475, True, "baseline"),
+    Row("CartPole-v1", "dqn", 475, True),
+    Row("CartPole-v1", "a2c", 475, True),
+    Row("CartPole-v1", "ppo", 475, True),
+    Row("CartPole-v1", "a3c", 475),
+    Row("CartPole-v1", "genetic", 475),
+    Row("CartPole-v1", "cem", 475),
+    Row("Acrobot-v1", "dqn", -85),
+    Row("Acrobot-v1", "a2c", -90),
+    Row("Acrobot-v1", "ppo", -80),
+    Row("MountainCar-v0", "dqn", -110),
+    Row("MountainCar-v0", "ppo", -110, variant="curious"),
+    Row("MountainCar-v0", "ppo", -math.inf),  # beside the curious one
+    Row("Pendulum-v1", "sac", -160),
+    Row("Pendulum-v1", "ppo", -180),
+    Row("LunarLander-v3", "ppo", 240),
+    Row("LunarLander-v3", "dqn", 200),
+    Row("LunarLander-v3", "reinforce", 200, variant="baseline"),
+)
+
+
+def one(row: Row, seed: int) -> dict[str, Any]:
+    """Train, evaluate, convert, and play in pairs; what came out."""
+    from convert.policy import convert
+    from convert.predict import tflite_logits
+    from convert.progress import steps
+    from train.commands import train as training
+    from train.envs.batch import decide
+    from train.evaluation import evaluate
+    from train.judges import policy_judge
+    from train.networks import FastMLP
+    from train.runs import EVALUATION, PROGRESS, RunFolder
+    from train.tasks import make
+
+    run = RESULTS / f"{row.name}-{seed}"
+    argv = [row.task, "--algo", row.algo, "--seed", str(seed), "--run", str(run)]
+    argv += ["--variant", row.variant] if row.variant else []
+    before = time.perf_counter(), time.process_time()
+    if training.main([*argv, "--resume"] if (run / "resume.npz").exists() else argv):
+        raise SystemExit(130)
+    seconds, busy = time.perf_counter() - before[0], time.process_time() - before[1]
+    folder = RunFolder.open(run)
+    found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
+    with (run / PROGRESS).open(newline="", encoding="utf-8") as file:
+        curve = [(float(r["steps"]), float(r["return"])) for r in csv.DictReader(file) if r.get("return")]
+    reached = next((at for at, value in curve if value >= row.bar), None)
+    task = make(row.task, folder.settings.environment)
+    model = folder.load_policy()
+    calibrating = replace(policy_judge(run), measure=lambda predict: 0.0)  # what it measures is measured below, for longer
+    draft = {"kind": "policy", "name": row.task}
+    with steps() as told:
+        flatbuffer = convert(model, draft, "int8", calibrating, told, row.name).flatbuffer
+    returns = []
+    for predict in (FastMLP(model), tflite_logits(flatbuffer)):
+        batches = task.evaluation(PAIRED_EPISODES, PAIRED_SEED)
+        returns.append(evaluate(lambda seen, p=predict: decide(p(seen), task.continuous), batches).returns)
+    return {
+        "row": row.name, "seed": seed, "return": found["return_mean"], "steps": folder.settings.steps,
+        "seconds": seconds, "processor_seconds": busy, "steps_to_bar": reached,
+        "float": float(returns[0].mean()), "int8": float(returns[1].mean()),
+        "difference_std": float((returns[1] - returns[0]).std()),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": folder.settings.versions, "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
+def int8_bound(result: dict[str, Any]) -> float:
+    """The 95 % lower bound of int8's return less the float policy's, as a share of the return."""
+    low = result["int8"] - result["float"] - 1.96 * result["difference_std"] / math.sqrt(PAIRED_EPISODES)
+    return float(low / abs(result["float"]))
+
+
+def render(results: list[dict[str, Any]]) -> str:
+    """The page, of what is done."""
+    lines = [
+        "| task | algorithm | steps | seeds | greedy return, mean and 95 % interval | worst seed | bar | "
+        "steps to the bar | processor seconds | int8: worst seed's lower bound |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        mine = [result for result in results if result["row"] == row.name]
+        if not mine:
+            lines.append(f"| {row.task} | {row.algo} {row.variant or ''} | - | 0 | not run | | {row.bar:g} | | | |")
+            continue
+        returns = np.array([result["return"] for result in mine])
+        half = 1.96 * returns.std(ddof=1) / math.sqrt(len(returns)) if len(returns) > 1 else math.nan
+        met = (returns.min() if row.each else returns.mean()) >= row.bar
+        bar = "-" if math.isinf(row.bar) else f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
+        reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
+        to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
+        lines.append(
+            f"| {row.task} | {row.algo} {row.variant or ''} | {mine[0]['steps']:,} | {len(mine)} | "
+            f"{returns.mean():.1f} +- {half:.1f} | {returns.min():.1f} | {bar} | {to_bar} | "
+            f"{np.median([r['processor_seconds'] for r in mine]):.0f} | {min(map(int8_bound, mine)):+.2%} |"
+        )
+    told = max(results, key=lambda result: result["date"]) if results else {"date": "never", "machine": "-"}
+    return f"""# Reinforcement learning: ten seeds
+
+Written by `python benchmarks/rl.py --write`; last run {told["date"]}, {told["machine"]}. Each run is
+`edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`. Returns are greedy, over 100
+episodes apart from training; "steps to the bar" is where the running return while exploring first reached it, median of
+the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes; the bound is of their paired difference as
+a share of the return and should stay above {-MAY_LOSE:.0%}.
+
+{chr(10).join(lines)}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="", help="only rows whose name holds this")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)} and run nothing")
+    parser.add_argument("--one", nargs=2, metavar=("ROW", "SEED"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if args.one:
+        row = next(row for row in ROWS if row.name == args.one[0])
+        result = one(row, int(args.one[1]))
+        place = RESULTS / f"{row.name}-{args.one[1]}.json"
+        place.with_suffix(".part").write_text(json.dumps(result), encoding="utf-8")
+        place.with_suffix(".part").replace(place)
+        return 0
+    if not args.write:
+        for seed in range(args.seeds):
+            for row in ROWS:
+                if args.rows.lower() in row.name and not (RESULTS / f"{row.name}-{seed}.json").exists():
+                    print(f"== {row.name}, seed {seed}", flush=True)
+                    done = subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)])
+                    if done.returncode == 130:
+                        return 130
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    page = render(results)
+    print(page)
+    if args.write:
+        TARGET.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,151 @@
+"""What actor-critic learners share: policy, critic, the steps they collect, and their checkpoint.
+
+N environments act for T steps in NumPy on copied weights. The critic may see more than the policy (asymmetric
+actor-critic, Pinto et al. 2018, https://arxiv.org/abs/1710.06542). Everything follows from (seed, steps), so a run
+repeats bit for bit on one machine and resumes to the same numbers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from train.envs.batch import BatchEnv, Flags, Floats, decide
+from train.episodes import Episodes
+from train.heads import Head, head_for
+from train.learner import Iteration
+from train.networks import FastMLP, mlp
+
+
+@dataclass
+class Rollout:
+    """T steps of N environments, each array (T, N, ...)."""
+
+    observation: Floats
+    state: Floats
+    action: NDArray[Any]
+    log_prob: Floats
+    reward: Floats
+    terminated: Flags
+    truncated: Flags
+    value: Floats
+    next_value: Floats  # the critic at the state each step led to, before resets
+
+
+class ActorCritic(ABC):
+    """A learner with a policy and a critic of one shape; `update` is the algorithm.
+
+    Args:
+        env: the environments.
+        settings: has `envs`, `horizon`, `hidden` and `value`.
+        seed: everything random follows from it.
+        optimizer: of both networks and what the head learns.
+    """
+
+    Settings: ClassVar[type]
+    default_steps: ClassVar[int | None] = None
+
+    def __init__(self, env: BatchEnv, settings: Any, seed: int, optimizer: keras.optimizers.Optimizer) -> None:
+        self.settings, self.seed, self.steps = settings, seed, 0
+        self.head: Head = head_for(env)
+        # Keras takes 32-bit seeds; the two networks must not start alike.
+        actor_seed, critic_seed = np.random.SeedSequence([seed, 1]).generate_state(2).tolist()
+        hidden = settings.hidden
+        self.policy = mlp(env.observation_size, hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
+        self.critic = mlp(env.state_size, hidden, 1, 1.0, critic_seed >> 1, "critic")
+        self._variables = [
+            *self.policy.trainable_variables, *self.critic.trainable_variables, *self.head.variables
+        ]  # fmt: skip
+        self._optimizer = optimizer
+        self._optimizer.build(self._variables)
+        self._fast_actor, self._fast_critic = FastMLP(self.policy), FastMLP(self.critic)
+        self._continuous = env.continuous
+        self._episodes = Episodes(env, seed)
+
+    @abstractmethod
+    def update(self, rollout: Rollout, rng: np.random.Generator, left: float) -> dict[str, float]:
+        """Learn from `rollout`; `left` is the share of all steps still to come. Returns the means of the losses."""
+
+    def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
+        """Iterate until `total_steps` environment steps are done; schedules run towards them."""
+        while self.steps < total_steps:
+            self._episodes.ready(env, self.steps)
+            report = Iteration(self.steps + env.n * self.settings.horizon)
+            rng = np.random.default_rng([self.seed, 2, self.steps])
+            report.losses = self.update(self._collect(env, rng, report), rng, 1.0 - self.steps / total_steps)
+            self._refresh()
+            self.steps = report.steps
+            yield report
+
+    def greedy(self, observation: Floats) -> NDArray[Any]:
+        """The likeliest action for each row."""
+        return decide(self._fast_actor(observation), self._continuous)
+
+    def weights(self) -> list[NDArray[Any]]:
+        """The policy's weights."""
+        return [np.asarray(weight) for weight in self.policy.get_weights()]
+
+    def set_policy(self, weights: list[NDArray[Any]]) -> None:
+        """Act with these policy weights from now on."""
+        self.policy.set_weights(weights)
+        self._fast_actor.refresh()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
+        arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
+        arrays |= {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
+        return arrays | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
+
+    def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
+        """Go back to what `state` told; `env` plays its episodes again.
+
+        Raises KeyError or ValueError where the arrays do not fit these settings.
+        """
+        for i, variable in enumerate(self._variables):
+            variable.assign(state[f"weight_{i}"])
+        for i, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer_{i}"])
+        self._refresh()
+        self._episodes.load(state, env)
+        self.steps = int(state["steps"])
+
+    def _collect(self, env: BatchEnv, rng: np.random.Generator, report: Iteration) -> Rollout:
+        t, n = self.settings.horizon, env.n
+        episodes = self._episodes
+        observations = np.empty((t, n, env.observation_size), np.float32)
+        states = np.empty((t + 1, n, env.state_size), np.float32)
+        actions: NDArray[Any]
+        actions = np.empty((t, n, env.actions), np.float32) if env.continuous else np.empty((t, n), np.int32)
+        log_probs, rewards = np.empty((2, t, n), np.float32)
+        terminated, truncated = np.empty((2, t, n), np.bool_)
+        cut_states: list[Floats] = []
+        for i in range(t):
+            observations[i], states[i] = episodes.observation, episodes.state
+            actions[i], log_probs[i] = self.head.sample(self._fast_actor(observations[i]), rng)
+            step = episodes.step(env, actions[i], report)
+            rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
+            cut_states.append(step.final_state[truncated[i]])
+        states[t] = episodes.state
+        values = self._fast_critic(states.reshape(-1, env.state_size)).reshape(t + 1, n)
+        next_values = values[1:].copy()
+        if truncated.any():  # boolean indexing goes step by step, as `cut_states` does
+            next_values[truncated] = self._fast_critic(np.concatenate(cut_states))[:, 0]
+        return Rollout(
+            observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
+        )
+
+    def _refresh(self) -> None:
+        self._fast_actor.refresh()
+        self._fast_critic.refresh()
+        self.head.refresh()
+
+
+def flat(array: NDArray[Any]) -> NDArray[Any]:
+    """(T, N, ...) -> (T N, ...)."""
+    return array.reshape(-1, *array.shape[2:])
