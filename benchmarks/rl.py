@@ -100,7 +100,7 @@ def one(row: Row, seed: int) -> dict[str, Any]:
     reached = next((at for at, value in curve if value >= row.bar), None)
     task = make(row.task, folder.settings.environment)
     model = folder.load_policy()
-    calibrating = replace(policy_judge(run), measure=lambda predict: 0.0)  # what it measures is measured below, for longer
+    calibrating = replace(policy_judge(run), measure=lambda predict: 0.0)  # that is measured below, for longer
     draft = {"kind": "policy", "name": row.task}
     with steps() as told:
         flatbuffer = convert(model, draft, "int8", calibrating, told, row.name).flatbuffer
@@ -139,7 +139,8 @@ def render(results: list[dict[str, Any]]) -> str:
         returns = np.array([result["return"] for result in mine])
         half = 1.96 * returns.std(ddof=1) / math.sqrt(len(returns)) if len(returns) > 1 else math.nan
         met = (returns.min() if row.each else returns.mean()) >= row.bar
-        bar = "-" if math.isinf(row.bar) else f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
+        verdict = f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
+        bar = "-" if math.isinf(row.bar) else verdict
         reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
         to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
         lines.append(
@@ -151,10 +152,10 @@ def render(results: list[dict[str, Any]]) -> str:
     return f"""# Reinforcement learning: ten seeds
 
 Written by `python benchmarks/rl.py --write`; last run {told["date"]}, {told["machine"]}. Each run is
-`edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`. Returns are greedy, over 100
-episodes apart from training; "steps to the bar" is where the running return while exploring first reached it, median of
-the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes; the bound is of their paired difference as
-a share of the return and should stay above {-MAY_LOSE:.0%}.
+`edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`. Returns are greedy, over
+100 episodes apart from training; "steps to the bar" is where the running return while exploring first reached it,
+median of the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes; the bound is of their paired
+difference as a share of the return and should stay above {-MAY_LOSE:.0%}.
 
 {chr(10).join(lines)}
 """
