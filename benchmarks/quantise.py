@@ -35,7 +35,7 @@ RESULTS = ROOT / "runs" / "benchmarks" / "quantise.jsonl"
 PAGE = ROOT / "docs" / "benchmarks-quantise.md"
 CUTS = (0.2, 0.005)  # OpenCV's own, and all there is
 HALVES = 3
-HOW = ("float", "opencv", "stock", "ours")
+HOW = ("float", "stock", "ours")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Outcome:
     """One network, one calibration set, one way to quantise it; `ap` by cut: (all points at 0.5, COCO's mean)."""
 
     net: str
-    how: str  # opencv, float, stock, ours
+    how: str  # float, stock, ours
     halving: int
     way: int  # which half calibrates
     ap: dict[str, tuple[float, float]]
@@ -134,19 +134,6 @@ class Bench:
             figures[str(cut)] = average_precision(left, truth), coco_ap(left, truth).mean
         return figures
 
-    def opencv(self, chosen: np.ndarray) -> dict[str, tuple[float, float]]:
-        """The same of the boxes that OpenCV 4.10's own Darknet reader found (scores from 0.2 on)."""
-        from convert.ap import average_precision, coco_ap
-
-        told = json.loads((SHARED / "oracle" / "opencv_person_detections_320.json").read_text())["models"]
-        rows = {SHARED / name: given for name, given in told[self.net.name.removeprefix("1.1_")].items()}
-        found, truth = [], []
-        for photo in (self.photos[index] for index in chosen):
-            given = np.array(rows.get(photo.path, []), np.float64).reshape(-1, 5)
-            found.append((given[:, 1:], given[:, 0]))
-            truth.append(photo.boxes[photo.classes == self.at])
-        return {str(CUTS[0]): (average_precision(found, truth), coco_ap(found, truth).mean)}
-
     def run(self, how: str, halving: int, way: int) -> Outcome:
         from convert import quantise
         from convert.detector import NMS_INT8, plain
@@ -154,8 +141,6 @@ class Bench:
         from convert.tflite import export, variables_of
 
         calibrate, judge = halves(len(self.photos), halving)[:: 1 if way == 0 else -1]
-        if how == "opencv":
-            return Outcome(self.net.name, how, halving, way, self.opencv(judge), 300.0, 0.0, 0)
         start = time.perf_counter()
         decode, flatbuffer = self.source.decode, b""
         samples = self.inputs[calibrate][:64]
@@ -264,8 +249,6 @@ def main() -> None:
         bench: Bench | None = None
         for halving in range(args.halves):
             for how in args.how:
-                if how == "opencv" and args.cfg:
-                    continue
                 for way in (0, 1):
                     if (net.name, how, halving, way) in done:
                         continue
@@ -293,7 +276,7 @@ half of them, judged on the other, both ways round and averaged, for some ways t
 1: first and second half, from 2 on drawn by that seed). Rows are missing where they were not run yet; the same command
 goes on from there.
 
-* `float`: our reading of the Darknet files; `opencv`: the boxes of OpenCV 4.10's own reader, which ends at 0.2.
+* `float`: our reading of the Darknet files, equal to OpenCV's own.
 * `stock`: TensorFlow's own full int8 of the same raw heads, from the same photos.
 * `ours`: `edgebot convert darknet --quantize int8 --calibrate`.
 
