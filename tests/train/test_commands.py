@@ -136,7 +136,7 @@ BAD = [
     (["lihgt", "--algo", "ppo"], "unknown task 'lihgt'; did you mean 'light'"),
     (["CartPole-v9", "--algo", "ppo"], "CartPole-v1"),
     (["no/Such-v0", "--algo", "ppo"], "unknown task 'no/Such-v0'"),
-    (["Pendulum-v1", "--algo", "ppo"], "discrete"),
+    (["Pendulum-v1", "--algo", "dqn"], "continuous actions"),
     ([*CARTPOLE, "--set", "learning_rat=1"], "did you mean 'learning_rate'"),
     ([*CARTPOLE, "--set", "learning_rate"], "key=value"),
     ([*CARTPOLE, "--set", "learning_rate=fast"], "'fast'; expected a number at least 0"),
