@@ -52,6 +52,11 @@ class Pictures:
         """Nothing is open."""
 
 
+def can_animate(suffix: str) -> bool:
+    """Whether this OpenCV writes animations that are called so: 4's wheels have no GIF."""
+    return bool(cv2.haveImageWriter("x.png" if suffix.lower() == ".apng" else f"x{suffix}"))
+
+
 class Animation:
     """A picture that moves (GIF, WebP or animated PNG), for a page or a talk; complete when it is closed.
 
@@ -64,6 +69,8 @@ class Animation:
     def __init__(self, path: Path, fps: float) -> None:
         if not hasattr(cv2, "imwriteanimation"):
             raise UsageError(f"--save {path} needs OpenCV 4.11 or newer; give a video such as found.mp4")
+        if not can_animate(path.suffix):
+            raise UsageError(f"--save {path}: this OpenCV ({cv2.__version__}) writes no {path.suffix}; give a .webp")
         self.path, self._fps = path, fps
         self._frames: list[Image] = []
         self._every, self._count = 1, 0

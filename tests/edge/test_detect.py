@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge.cli import main
+from edge.commands.save import can_animate
 from edge.perception.identities import Identities
 from edge.perception.sources import Shot, Source
 from edge.types import Detection
@@ -173,6 +174,10 @@ def test_identities_in_an_animation(
 ) -> None:
     monkeypatch.setattr("edge.perception.detector.Detector", Mover)
     out = tmp_path / f"found{ending}"
+    if not can_animate(ending):
+        assert main(["detect", str(video), "--save", str(out)]) == 2
+        assert f"writes no {ending}; give a .webp" in capsys.readouterr().err and not out.exists()
+        return
     assert main(["detect", str(video), "--track", "--json", "--save", str(out)]) == 0
     found = lines(capsys.readouterr().out)
     assert [[one["track"] for one in line["detections"]] for line in found] == [[1, 2]] * 3 + [[1]] * 2 + [[1, 2]] * 2
