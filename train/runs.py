@@ -43,9 +43,9 @@ class RunSettings:
     steps: int
     agent: dict[str, Any]
     environment: dict[str, Any]
-    curiosity: dict[str, Any] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)  # kind, name, observation, actions; {}: not for a robot
     versions: dict[str, str] = field(default_factory=dict)
+    curiosity: dict[str, Any] = field(default_factory=dict)
 
 
 def versions() -> dict[str, str]:

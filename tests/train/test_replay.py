@@ -12,7 +12,7 @@ from train.replay import Replay
 
 
 class Shape:
-    n, observation_size, state_size, actions = 2, 1, 1, 3
+    n, observation_size, state_size, actions, continuous = 2, 1, 1, 3, False
 
 
 def row(value: float) -> Any:
