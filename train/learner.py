@@ -28,6 +28,12 @@ class Iteration:
     successes: list[bool] = field(default_factory=list)  # empty where the task knows no success
     losses: dict[str, float] = field(default_factory=dict)
 
+    def take_episodes(self, other: Iteration) -> None:
+        """Take note of the episodes that ended in `other` too."""
+        self.returns += other.returns
+        self.lengths += other.lengths
+        self.successes += other.successes
+
 
 class Learner(Protocol):
     """An algorithm at work: `learn` yields after each iteration; between two, `state` is all there is to keep."""

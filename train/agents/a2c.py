@@ -94,9 +94,7 @@ def _joined(reports: list[Iteration]) -> Iteration:
     """Several iterations as one: what ended in any of them, and the means of their losses."""
     joined = Iteration(reports[-1].steps)
     for report in reports:
-        joined.returns += report.returns
-        joined.lengths += report.lengths
-        joined.successes += report.successes
+        joined.take_episodes(report)
     names = reports[0].losses
     joined.losses = {name: float(np.mean([report.losses[name] for report in reports])) for name in names}
     return joined

@@ -97,9 +97,7 @@ class A3C:
                 until = min(self.steps + self.settings.iteration, total_steps)
                 report, losses = Iteration(self.steps), []
                 for part, means in pool.map(self._work, self._workers, [until] * len(self._workers)):
-                    report.returns += part.returns
-                    report.lengths += part.lengths
-                    report.successes += part.successes
+                    report.take_episodes(part)
                     losses += means
                 report.steps = self.steps
                 report.losses = dict(zip(self.LOSSES, np.mean(losses, 0).tolist(), strict=True)) if losses else {}
