@@ -13,7 +13,7 @@ from math import inf, isfinite, radians
 from edge.limits import allowed_speed, forward_limit_one, speed_up_one
 from edge.reasons import STOPPING, Reason
 from robot.config import RobotConfig
-from robot.kinematics import limit_twist, twist_from_wheels, wheels_from_twist
+from robot.kinematics import limit_twist, saturate, twist_from_wheels, wheels_from_twist
 from robot.types import STOP, Command, Reading, Senses, Twist
 
 SOON_S = 0.05
@@ -64,10 +64,13 @@ def decide(config: RobotConfig, senses: Senses, wanted: Command, at: Situation) 
     else:
         if not (isfinite(wanted.left) and isfinite(wanted.right)):
             return STOP, Reason.NOT_FINITE
-        asked = twist_from_wheels(config.drive, wanted)
+        # Brought within -1..1 first: duties that are finite may be so large that their speeds are not.
+        asked = twist_from_wheels(config.drive, within := saturate(wanted))
     safe, reason = _safe_motion(config, senses, asked, at)
-    if safe == asked:
-        return wanted, reason  # untouched: the very command, without a rounding through the other form
+    if safe == asked:  # the very command, without a rounding through the other form
+        if isinstance(wanted, Twist) or within is wanted:
+            return wanted, reason
+        return within, Reason.LIMITED if reason is Reason.OK else reason
     if isinstance(wanted, Twist):
         return safe, reason
     return wheels_from_twist(config.drive, safe), reason

@@ -156,6 +156,14 @@ def test_a_command_that_is_not_finite_stops_and_the_next_one_drives_again(wanted
     assert as_twist(command).v > 0
 
 
+@pytest.mark.parametrize("wanted", [Wheels(0.0, 1.7e308), Wheels(-1.7e308, 1.7e308), Wheels(1.7e308, 1.7e308)])
+def test_duties_whose_speeds_no_float_can_hold_are_brought_within_limits(wanted: Wheels) -> None:
+    given, reason = Guard(CONFIG).check(senses(), wanted, now=NOW)
+    assert reason is Reason.LIMITED
+    assert isinstance(given, Wheels) and abs(given.left) <= 1.0 and abs(given.right) <= 1.0
+    assert given != STOP
+
+
 def test_a_command_from_old_senses_is_refused() -> None:
     late = NOW + CONFIG.drive.command_timeout_s + 0.01
     assert Guard(CONFIG).check(senses(at=late), Twist(0.2, 0), late, sensed_at=NOW)[1] is Reason.STALE_COMMAND
