@@ -43,4 +43,4 @@ def suppress(found: Candidates, spec: Decode) -> NDArray[np.intp]:
         return nms(found.boxes, found.scores, found.classes, spec.nms_iou, spec.nms_beta)
     if isinstance(spec, SsdDecode) or spec.nms_iou is None:  # the network has suppressed already
         return np.argsort(-found.scores, kind="stable")
-    return nms(found.boxes, found.scores, found.classes, spec.nms_iou)[: spec.max_detections]
+    return nms(found.boxes, found.scores, found.classes, spec.nms_iou, most=spec.max_detections)

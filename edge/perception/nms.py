@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-MATRIX_LIMIT = 400  # up to here all pairs are compared at once: faster than row by row, and under 2 MB
+CHUNK = 400  # so many candidates are compared at once with each other and with those that stay
+
+Some = slice | NDArray[np.intp]
+Pairs = Callable[[Some, Some], NDArray[np.bool_]]
+"""Which of some boxes (rows) would remove which of others (columns)."""
 
 
 def iou(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -37,6 +43,7 @@ def nms(
     classes: NDArray[np.integer],
     limit: float,
     beta: float | None = None,
+    most: int | None = None,
 ) -> NDArray[np.intp]:
     """Greedy suppression within each class.
 
@@ -46,49 +53,57 @@ def nms(
         classes: (N,); boxes of different classes do not suppress each other.
         limit: boxes that overlap a better one by more than this IoU go.
         beta: compare `diou` with this exponent instead of the IoU.
+        most: the search ends once so many are found.
 
     Returns:
         The indices that stay, best first.
     """
     order = np.argsort(-scores, kind="stable")
     if len(order) <= 1:
-        return order
-    if len(order) > MATRIX_LIMIT or beta is not None:
-        return _by_rows(boxes, scores, classes, limit, beta, order)
+        return order[:most]
     boxes, classes = boxes[order], classes[order]
+    removes = _iou_above(boxes, limit) if beta is None else _diou_above(boxes, limit, beta)
+    many_classes = bool((classes != classes[0]).any())
+
+    def over(better: Some, rest: Some) -> NDArray[np.bool_]:
+        found = removes(better, rest)
+        if many_classes:
+            found &= classes[better][:, None] == classes[rest]
+        return found
+
+    kept = np.empty(0, np.intp)
+    for start in range(0, len(order), CHUNK):
+        rest: Some = slice(start, start + CHUNK)
+        left = np.arange(start, min(start + CHUNK, len(order)))
+        if start:
+            rest = left = left[~over(kept, rest).any(axis=0)]
+        among = over(rest, rest)
+        keep = np.ones(len(left), bool)
+        for index in np.flatnonzero(np.triu(among, 1).any(axis=1)):  # only rows that can remove something
+            if keep[index]:
+                keep[index + 1 :] &= ~among[index, index + 1 :]
+        kept = np.concatenate([kept, left[keep]]) if start else left[keep]
+        if most is not None and len(kept) >= most:
+            break
+    return order[kept[:most]]
+
+
+def _iou_above(boxes: NDArray[np.floating], limit: float) -> Pairs:
+    """Tells of which pairs `iou` > limit, without its division: shared > limit * (a + b - shared)."""
     x, y = boxes[:, 0], boxes[:, 1]
     right, bottom, area = x + boxes[:, 2], y + boxes[:, 3], boxes[:, 2] * boxes[:, 3]
-    shared = np.minimum(right[:, None], right) - np.maximum(x[:, None], x)
-    height = np.minimum(bottom[:, None], bottom) - np.maximum(y[:, None], y)
-    np.maximum(shared, 0.0, out=shared)
-    np.maximum(height, 0.0, out=height)
-    shared *= height
-    # IoU > limit, without the division: shared > limit * (a + b - shared)
-    over = shared * (1.0 + limit) > limit * (area[:, None] + area)
-    if classes[0] != classes[-1] or (classes != classes[0]).any():
-        over &= classes[:, None] == classes
-    keep = np.ones(len(order), bool)
-    for index in np.flatnonzero(np.triu(over, 1).any(axis=1)):  # only rows that can remove something
-        if keep[index]:
-            keep[index + 1 :] &= ~over[index, index + 1 :]
-    return order[keep]
+
+    def above(one: Some, many: Some) -> NDArray[np.bool_]:
+        shared = np.minimum(right[one][:, None], right[many]) - np.maximum(x[one][:, None], x[many])
+        height = np.minimum(bottom[one][:, None], bottom[many]) - np.maximum(y[one][:, None], y[many])
+        np.maximum(shared, 0.0, out=shared)
+        np.maximum(height, 0.0, out=height)
+        shared *= height
+        found: NDArray[np.bool_] = shared * (1.0 + limit) > limit * (area[one][:, None] + area[many])
+        return found
+
+    return above
 
 
-def _by_rows(
-    boxes: NDArray[np.floating],
-    scores: NDArray[np.floating],
-    classes: NDArray[np.integer],
-    limit: float,
-    beta: float | None,
-    order: NDArray[np.intp],
-) -> NDArray[np.intp]:
-    kept: list[int] = []
-    for label in np.unique(classes):
-        rest = order[classes[order] == label]
-        while len(rest):
-            best, rest = rest[0], rest[1:]
-            kept.append(int(best))
-            over = iou(boxes[best], boxes[rest]) if beta is None else diou(boxes[best], boxes[rest], beta)
-            rest = rest[over <= limit]
-    chosen = np.array(kept, np.intp)
-    return chosen[np.argsort(-scores[chosen], kind="stable")]
+def _diou_above(boxes: NDArray[np.floating], limit: float, beta: float) -> Pairs:
+    return lambda one, many: diou(boxes[one][:, None], boxes[many], beta) > limit

@@ -17,7 +17,7 @@ from edge.perception.decode import DarknetDecoder
 from edge.perception.detector import Detector
 from edge.perception.draw import draw
 from edge.perception.geometry import CameraGeometry
-from edge.perception.nms import MATRIX_LIMIT, iou, nms
+from edge.perception.nms import CHUNK, iou, nms
 from edge.perception.preprocess import Preprocessor
 from edge.types import Detection
 from robot.config import load
@@ -178,12 +178,17 @@ def test_suppression_is_the_plain_one(seed: int, count: int, limit: float) -> No
     assert nms(boxes, scores, classes, limit).tolist() == greedy(boxes, scores, classes, limit)
 
 
-def test_many_boxes_are_suppressed_alike() -> None:
+@pytest.mark.parametrize("limit", [0.4, 0.9])
+def test_many_boxes_are_suppressed_alike(limit: float) -> None:
     rng = np.random.default_rng(0)
-    count = MATRIX_LIMIT + 200
+    count = 2 * CHUNK + 200
     boxes = np.concatenate([rng.uniform(0, 200, (count, 2)), rng.uniform(5, 60, (count, 2))], 1)
     scores, classes = rng.random(count), rng.integers(0, 2, count)
-    assert nms(boxes, scores, classes, 0.4).tolist() == greedy(boxes, scores, classes, 0.4)
+    plain = greedy(boxes, scores, classes, limit)
+    assert len(plain) > CHUNK or limit == 0.4
+    assert nms(boxes, scores, classes, limit).tolist() == plain
+    for most in (0, 1, 120, 2 * CHUNK):
+        assert nms(boxes, scores, classes, limit, most=most).tolist() == plain[:most]
 
 
 @settings(max_examples=40, deadline=None)
