@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot.clock import VirtualClock
 from robot.config import RobotConfig
@@ -39,6 +40,7 @@ class SimBody:
         config: the robot. room: where it is. seed: of all noise. noise: False for perfect senses and motors.
         camera: whether to render frames, where the configuration has a camera. faults: what goes wrong.
         encoders: whether the wheels' speeds are measured.
+        photos: of persons, whom the camera shows instead of drawn figures.
         motord: a way to the motors' process, to use and to close: the wheels then turn as its mock pins say.
 
     Attributes:
@@ -57,6 +59,7 @@ class SimBody:
         noise: bool = True,
         encoders: bool = False,
         motord: MotorPort | None = None,
+        photos: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         self.config = config
         self.clock = clock
@@ -72,7 +75,7 @@ class SimBody:
         self._keyed = Keyed(seed, [0])
         self._draws = 0
         self._motors = _SimMotors(self, [fault for fault in self._faults if fault.part.is_motor])
-        self._open_senses(room, camera and config.camera is not None)
+        self._open_senses(room, camera and config.camera is not None, photos)
         # The port's deadline comes before the world's tick: wheels that time out do not turn for one more.
         port = InProcessPort(self._motors, clock, config.drive.command_timeout_s)
         self._port: InProcessPort | ChainedPort = port if motord is None else ChainedPort(motord, port)
@@ -81,7 +84,7 @@ class SimBody:
             clock.subscribe(self._tick)
         self._sample(self._opened)
 
-    def _open_senses(self, room: Room, camera: bool) -> None:
+    def _open_senses(self, room: Room, camera: bool, photos: Sequence[NDArray[np.uint8]]) -> None:
         config, start = self.config, self._opened
 
         def channel(part: Part) -> Channel[Reading]:
@@ -98,7 +101,7 @@ class SimBody:
         if camera and config.camera is not None:
             from robot.sim.camera import Camera
 
-            self._lens = Camera(config.camera, room)
+            self._lens = Camera(config.camera, room, photos=photos)
             self._frames: Channel[Frame] = Channel(Part.CAMERA, self._faults, self.chance, None)
             self._frame_due = Metronome(config.camera.fps, start)
             self._exposed: tuple[float, Any, list[PersonState], int] | None = None

@@ -37,9 +37,17 @@ class Camera:
         camera: of the robot's configuration: size, field of view, height, tilt.
         room: what is to be seen; its textures are made here, once (about 30 ms).
         width, height: draw the same view in another number of pixels than the configuration's.
+        photos: pictures of whole persons, uint8 RGB, that stand upright in the place of drawn figures (see `_photo`).
     """
 
-    def __init__(self, camera: config.Camera, room: Room, width: int | None = None, height: int | None = None) -> None:
+    def __init__(
+        self,
+        camera: config.Camera,
+        room: Room,
+        width: int | None = None,
+        height: int | None = None,
+        photos: Sequence[Image] = (),
+    ) -> None:
         self.pinhole = Pinhole.from_config(camera, width, height)
         self.room = room
         self.decor = make_decor(room)
@@ -50,6 +58,7 @@ class Camera:
         self._coarse = replace(self.pinhole, width=width // 2, height=height // 2) if width >= 480 else self.pinhole
         self._ceiling = np.empty((self._coarse.height, self._coarse.width, 3), np.uint8)
         self._ceiling[:] = self.decor.ceiling
+        self._photos = [_smaller(photo) for photo in photos]
 
     def render(self, pose: ArrayLike, persons: Sequence[PersonState] = (), step: int = 0) -> Image:
         """The frame, uint8 (height, width, 3) RGB, that a robot at `pose` (x, y, yaw) sees.
@@ -167,6 +176,9 @@ class Camera:
         for number, person_number in self._sorted(view, persons):
             if number == _PERSON:
                 person = persons[person_number]
+                if self._photos:
+                    self._photo(image, view, person)
+                    continue
                 light = self.decor.light_at(np.array([person.x, person.y]))
                 for outline, colour in _person_strokes(view, person, self.decor.key, light):
                     fill(image, outline, colour)
@@ -178,6 +190,26 @@ class Camera:
                     shape = outlines(item)
                     if shape is not None:
                         fill(image, shape, colour)
+
+    def _photo(self, image: Image, view: View, person: PersonState) -> None:
+        """A person's photo, chosen by `look`, as tall as the person, turned to the camera."""
+        sizes = self._photos[person.look % len(self._photos)]
+        across = np.array([person.x, person.y]) - view.position[:2]
+        distance = max(float(np.hypot(*across)), 0.1)
+        along = np.array([across[1], -across[0]]) / distance
+        wanted = view.pinhole.focal * person.height_m / distance
+        picture = next((one for one in sizes if len(one) <= 2 * wanted), sizes[-1])  # finer ones would flicker
+        breadth = person.height_m * picture.shape[1] / picture.shape[0]
+        corner = np.array([person.x, person.y]) - along * (breadth / 2)
+        _draw_wall(image, view, Wall(corner, along, breadth, picture), person.height_m, len(picture) / person.height_m)
+
+
+def _smaller(photo: Image) -> list[Image]:
+    """A picture and its halves, down to 16 rows."""
+    sizes = [photo]
+    while min(sizes[-1].shape[:2]) >= 16:
+        sizes.append(np.asarray(cv2.pyrDown(sizes[-1]), np.uint8))
+    return sizes
 
 
 def _warp(image: Image, texture: Image, back: Array, area: tuple[int, int, int, int], border: int) -> None:
@@ -191,7 +223,8 @@ def _warp(image: Image, texture: Image, back: Array, area: tuple[int, int, int, 
     )  # fmt: skip
 
 
-def _draw_wall(image: Image, view: View, wall: Wall, height: float) -> None:
+def _draw_wall(image: Image, view: View, wall: Wall, height: float, ppm: float = PPM) -> None:
+    """Draw an upright texture of `ppm` pixels per metre."""
     corner, along = np.array([*wall.corner, 0.0]), np.array([*wall.along, 0.0])
     up = np.array([0.0, 0.0, height])
     corners = np.array([corner, corner + along * wall.length, corner + along * wall.length + up, corner + up])
@@ -204,7 +237,7 @@ def _draw_wall(image: Image, view: View, wall: Wall, height: float) -> None:
     if x1 <= x0 or y1 <= y0:
         return
     # From (column, row, 1) of the texture, row 0 at the ceiling, to the image.
-    plane = view.rotation @ np.column_stack([along / PPM, [0, 0, -1 / PPM], corner + up - view.position])
+    plane = view.rotation @ np.column_stack([along / ppm, [0, 0, -1 / ppm], corner + up - view.position])
     back = cv2.invert(view.pinhole.matrix @ plane)[1]
     edges = np.array([[x0, y0, 1], [x1, y0, 1], [x1, y1, 1], [x0, y1, 1]])
     if (back[2] @ edges.T > 0).all() or (back[2] @ edges.T < 0).all():

@@ -143,6 +143,33 @@ def test_the_same_seed_gives_the_same_frame_and_others_do_not() -> None:
     assert np.abs(first.astype(int) - other).mean() > 5
 
 
+@pytest.mark.parametrize("away", [1.2, 2.5, 4.0])
+def test_a_photo_stands_where_the_person_does_and_things_hide_it(away: float) -> None:
+    photo = np.zeros((300, 100, 3), np.uint8)
+    photo[:, :50], photo[:, 50:] = (250, 0, 250), (0, 250, 0)
+    somebody = person(POSE[0] + away, POSE[1], height=1.5)
+    camera = Camera(camera_settings(), room(), photos=[photo])
+    middles, depths = camera.project([[somebody.x, somebody.y, 0.0], [somebody.x, somebody.y, 1.5]], POSE)
+    scale = camera.pinhole.focal / float(depths[0])
+
+    def seen(camera: Camera, colour: tuple[int, int, int]) -> NDArray[np.int32]:
+        frame = camera.render(POSE, [somebody]).astype(int)
+        mask = (np.abs(frame - np.array(colour)).max(axis=2) < 90).astype(np.uint8)
+        return np.array(cv2.boundingRect(mask))
+
+    left, right = seen(camera, (250, 0, 250)), seen(camera, (0, 250, 0))
+    top, bottom = max(0.0, float(middles[1, 1])), min(480.0, float(middles[0, 1]))
+    for _, y, width, height in (left, right):
+        assert y == pytest.approx(top, abs=0.03 * scale + 2)
+        assert y + height == pytest.approx(bottom, abs=0.03 * scale + 2)
+        assert width == pytest.approx(0.25 * scale, abs=0.03 * scale + 2)
+    assert left[0] + left[2] == pytest.approx(float(middles[0, 0]), abs=0.02 * scale + 2)
+    assert right[0] == pytest.approx(float(middles[0, 0]), abs=0.02 * scale + 2)
+    if away > 2:
+        behind = Camera(camera_settings(), room(box(2.0, 2.0, 0.3), height=0.6), photos=[photo])
+        assert seen(behind, (250, 0, 250))[3] < left[3]
+
+
 def test_frames_are_what_the_configuration_says() -> None:
     camera = Camera(camera_settings().model_copy(update={"width_px": 320, "height_px": 240}), room())
     frame = camera.render(POSE)
