@@ -82,3 +82,21 @@ def test_deadlines_that_were_left_out_are_counted() -> None:
     left_out = load("loop").left_out
     assert left_out(np.array([0.0, 0.02, 0.04, 0.1, 0.12])) == 2
     assert left_out(np.arange(0, 10, 0.02)) == 0
+
+
+def test_those_who_walk_about_keep_their_identities() -> None:
+    track = load("track")
+    frames = track.crowd(5)
+    times, count = track.ours(frames)
+    assert len(times) == len(frames) == 200 and min(times) > 0
+    assert 5 <= count <= 8  # boxes meet, and one in ten frames lacks each
+
+
+def test_persons_are_cut_out_of_photos_whole(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    photos = load("photos")
+    found = photos.persons()
+    assert len(found) >= 10
+    for picture in found:
+        high, wide, _ = picture.shape
+        assert high > 100 and 2 < high / wide < 5
