@@ -5,6 +5,7 @@ that rotates and is capped. Each two minutes of simulated time the robot is put 
 something to do. Memory is what is resident beyond the first minute's.
 
     python benchmarks/soak.py                        2 simulated hours a policy; writes docs/benchmarks-soak.md
+    python benchmarks/soak.py --keep rows.json       the same; policies that are there already are not run again
     python benchmarks/soak.py --hours 0.05 --policies light,range        a sample; writes nothing
 """
 
@@ -20,9 +21,10 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -33,7 +35,8 @@ HOURS = 2.0
 FIRST_S, EACH_S, BACK_S = 60.0, 20.0, 120.0
 MOST_BYTES = 5_000_000
 KEEP_BYTES = 40_000_000
-POLICIES = ("light", "range", "person", str(ROOT / "tests" / "edge" / "data" / "light_policy.tflite"))
+BUILT_IN = ("light", "range", "person", "follow")
+POLICIES = (*BUILT_IN, str(ROOT / "tests" / "edge" / "data" / "light_policy.tflite"))
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def soak(policy: str, hours: float) -> Row:
     from robot.sim.rooms import make_room
 
     config = load()
-    task = policy if policy in ("light", "range", "person") else "light"
+    task = policy if policy in BUILT_IN else "light"
     chosen = make(policy, config)
     found: list[tuple[int, int, int]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +120,11 @@ def in_a_process(policy: str, hours: float) -> Row:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{policy} failed: {done.stderr[-2000:]}")
-    data = json.loads(done.stdout)
+    return row_of(json.loads(done.stdout))
+
+
+def row_of(data: dict[str, Any]) -> Row:
+    """A row that was kept as JSON."""
     return Row(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
 
 
@@ -157,6 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=HOURS, help="simulated, a policy (default %(default)s)")
     parser.add_argument("--policies", default=",".join(POLICIES), help="names or .tflite files, with commas")
     parser.add_argument("--jobs", type=int, default=1, help="policies at a time (default %(default)s)")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="rows as JSON: those there are taken, new ones added")
     parser.add_argument("--one", metavar="POLICY", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.one is not None:
@@ -165,13 +173,21 @@ def main(argv: list[str] | None = None) -> int:
     from rich.progress import Progress
 
     policies = args.policies.split(",")
+    rows: dict[str, Row] = {}
+    if args.keep is not None and args.keep.exists():
+        kept = json.loads(args.keep.read_text())
+        rows = {policy: row_of(data) for policy, data in kept.items() if data["hours"] == args.hours}
+    missing = [policy for policy in policies if policy not in rows]
     with Progress(refresh_per_second=1) as bar, ThreadPoolExecutor(args.jobs) as pool:
-        task = bar.add_task(f"{len(policies)} policies", total=len(policies))
-        waiting = [pool.submit(in_a_process, policy, args.hours) for policy in policies]
-        for future in waiting:
-            future.add_done_callback(lambda _: bar.advance(task))
-        rows = [future.result() for future in waiting]
-    text = table(rows)
+        task = bar.add_task(f"{len(missing)} policies", total=len(missing))
+        waiting = {pool.submit(in_a_process, policy, args.hours): policy for policy in missing}
+        for future in as_completed(waiting):
+            rows[waiting[future]] = future.result()
+            bar.advance(task)
+            if args.keep is not None:
+                args.keep.write_text(json.dumps({policy: asdict(row) for policy, row in rows.items()}, indent=1))
+    found = [rows[policy] for policy in policies]
+    text = table(found)
     print(text)
     if args.hours >= HOURS and args.policies == parser.get_default("policies"):
         page = PAGE.format(
@@ -179,7 +195,7 @@ def main(argv: list[str] | None = None) -> int:
             hours=args.hours, table=text,
         )  # fmt: skip
         (ROOT / "docs" / "benchmarks-soak.md").write_text(page, encoding="utf-8")
-    return 0 if all(row.holds for row in rows) else 1
+    return 0 if all(row.holds for row in found) else 1
 
 
 if __name__ == "__main__":

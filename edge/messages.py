@@ -19,13 +19,14 @@ from edge.recordings.topics import (  # noqa: F401 (who speaks of messages speak
     LOG,
     LOOP,
     POSE,
+    RANGE,
     SENSE,
     SENSES,
     TOPICS,
     Topic,
 )
 from edge.types import Detection, Detections
-from robot.types import Command, Frame, Senses, Twist, Wheels
+from robot.types import Command, Frame, Reading, Senses, Twist, Wheels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,14 +182,16 @@ def detections(found: Detections) -> dict[str, Any]:
 
 def pose(stamp: float, x: float, y: float, yaw: float) -> dict[str, Any]:
     """Where the robot is in the world; only a simulation knows."""
+    return {"timestamp": _time(stamp), "frame_id": "world", "pose": _pose(x, y, yaw)}
+
+
+def scan(echo: Reading) -> dict[str, Any]:
+    """A sample of the range sensor as a scan of one ray, in the sensor's own frame; without an echo it has none."""
+    heard = [float(echo.value)] if echo.value is not None and isfinite(echo.value) else []
     return {
-        "timestamp": _time(stamp),
-        "frame_id": "world",
-        "pose": {
-            "position": {"x": x, "y": y, "z": 0.0},
-            "orientation": {"x": 0.0, "y": 0.0, "z": sin(yaw / 2), "w": cos(yaw / 2)},
-        },
-    }
+        "timestamp": _time(echo.stamp), "frame_id": "range", "pose": _pose(0.0, 0.0, 0.0),
+        "start_angle": 0.0, "end_angle": 0.0, "ranges": heard, "intensities": [],
+    }  # fmt: skip
 
 
 def log(stamp: float, level: str, message: str) -> dict[str, Any]:
@@ -201,6 +204,13 @@ def log(stamp: float, level: str, message: str) -> dict[str, Any]:
 def _time(stamp: float) -> dict[str, int]:
     seconds, rest = divmod(nanoseconds(stamp), 1_000_000_000)
     return {"sec": seconds, "nsec": rest}
+
+
+def _pose(x: float, y: float, yaw: float) -> dict[str, Any]:
+    return {
+        "position": {"x": x, "y": y, "z": 0.0},
+        "orientation": {"x": 0.0, "y": 0.0, "z": sin(yaw / 2), "w": cos(yaw / 2)},
+    }
 
 
 def _detection(item: Detection) -> dict[str, Any]:

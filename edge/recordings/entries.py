@@ -29,7 +29,7 @@ class Entries:
         self._channels: dict[str, int] = {}
         self._spoiled: set[str] = set()  # what could not be encoded, told once each
         self._last = 0.0  # stamp of the newest item
-        self._frame = self._found = float("-inf")  # stamps of the newest frame and detections written
+        self._frame = self._found = self._echo = float("-inf")  # stamps of the newest that are written
 
     def begin(self, writer: McapWriter) -> None:
         """A new file: its topics."""
@@ -68,6 +68,10 @@ class Entries:
             self._found = found.stamp
             self._write(messages.DETECTIONS, tick.now, lambda: messages.detections(found))
             self._write(messages.ANNOTATIONS, tick.now, lambda: messages.boxes(found))
+        echo = tick.senses.range
+        if echo.stamp > self._echo:
+            self._echo = echo.stamp
+            self._write(messages.RANGE, tick.now, lambda: messages.scan(echo))
         if pose is not None:
             self._write(messages.POSE, tick.now, lambda: messages.pose(tick.now, *pose))
 

@@ -105,9 +105,11 @@ class Recording:
         Raises:
             UnreadableError: a message cannot be understood.
         """
-        skip = set() if pictures else {messages.CAMERA.name}
+        skip = {topic.name for topic in (messages.ANNOTATIONS, messages.RANGE, messages.LOG)}
+        if not pictures:
+            skip.add(messages.CAMERA.name)
         gatherer = _Gatherer(self.config)
-        for topic, encoding, data in self._messages(skip | {messages.ANNOTATIONS.name, messages.LOG.name}, advance):
+        for topic, encoding, data in self._messages(skip, advance):
             moment = gatherer.add(topic, encoding, data)
             if moment is not None:
                 yield moment

@@ -116,13 +116,19 @@ ANNOTATIONS = Topic(
         ),
     ),
 )
-POSE = Topic(
-    "/pose",
+_POSE = _object("foxglove.Pose", position=_VECTOR, orientation=_QUATERNION)
+POSE = Topic("/pose", _object("foxglove.PoseInFrame", timestamp=_TIME, frame_id=_TEXT, pose=_POSE))
+RANGE = Topic(
+    "/range",
     _object(
-        "foxglove.PoseInFrame",
+        "foxglove.LaserScan",
         timestamp=_TIME,
         frame_id=_TEXT,
-        pose=_object("foxglove.Pose", position=_VECTOR, orientation=_QUATERNION),
+        pose=_POSE,
+        start_angle=_NUMBER,
+        end_angle=_NUMBER,
+        ranges=_list(_NUMBER),
+        intensities=_list(_NUMBER),
     ),
 )
 LOG = Topic(
@@ -180,4 +186,4 @@ LOOP = Topic(
         dropped=_INTEGER,
     ),
 )
-TOPICS = (SENSE, COMMAND, LOOP, CAMERA, ANNOTATIONS, DETECTIONS, POSE, LOG)
+TOPICS = (SENSE, COMMAND, LOOP, CAMERA, ANNOTATIONS, DETECTIONS, RANGE, POSE, LOG)

@@ -24,6 +24,7 @@ def test_schemas_bear_foxgloves_names() -> None:
     names = {topic.name: topic.schema_name for topic in messages.TOPICS}
     assert names["/camera"] == "foxglove.CompressedImage"
     assert names["/camera/annotations"] == "foxglove.ImageAnnotations"
+    assert names["/range"] == "foxglove.LaserScan"
     assert names["/pose"] == "foxglove.PoseInFrame"
     assert names["/log"] == "foxglove.Log"
 
@@ -53,6 +54,10 @@ def test_messages_keep_to_their_schemas() -> None:
     _check(messages.ANNOTATIONS.schema, messages.boxes(found), set())
     _check(messages.DETECTIONS.schema, messages.detections(found), odd)
     _check(messages.POSE.schema, messages.pose(1.0, 1.0, 2.0, 3.0), set())
+    for heard, ranges in ((1.5, [1.5]), (None, []), (float("nan"), [])):
+        scan = messages.scan(Reading(heard, 2.5))
+        _check(messages.RANGE.schema, scan, set())
+        assert scan["ranges"] == ranges and scan["timestamp"] == {"sec": 2, "nsec": 500_000_000}
     _check(messages.LOG.schema, messages.log(1.0, "info", "text"), set())
     tick = Tick(1, 0.0, 0.1, 0.2, Senses(0.1, **readings), found, STOP, STOP, Wheels(0.1, 0.2), Reason.OK, "", 0)
     _check(messages.LOOP.schema, messages.loop(tick, 3), odd | {"frame"})

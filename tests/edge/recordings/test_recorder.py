@@ -109,6 +109,9 @@ def test_a_run_can_be_read_back_whole(tmp_path: Path) -> None:
     assert counts["/camera"] == len(frames) == 30
     assert counts["/detections"] == counts["/camera/annotations"] == len(results) >= 28
 
+    echoes = {tick.senses.range.stamp: tick.senses.range.value for tick in ticks}
+    assert [scan["ranges"] for _, scan in found["/range"]] == [[metres] for metres in echoes.values()]
+
     for tick, (at, senses), (acted, command), (_, loop), (_, pose), true in zip(
         ticks, found["/senses"], found["/command"], found["/loop"], found["/pose"], poses, strict=True
     ):
