@@ -39,7 +39,10 @@ class Following:
     def look(self) -> bool:
         """Take in the world as it is now; True where the person is at the right distance, ahead of the robot."""
         world = self._world
-        person = world.persons(self._robot)[0]
+        persons = world.persons(self._robot)
+        if not persons:
+            return False  # a room for something else: nobody can be followed there
+        person = persons[0]
         x, y, yaw = (float(value) for value in world.pose[:, self._robot])
         self.distance = math.hypot(person.x - x, person.y - y)
         facing = abs(math.remainder(math.atan2(person.y - y, person.x - x) - yaw, math.tau)) <= FACING_RAD

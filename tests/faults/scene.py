@@ -31,8 +31,8 @@ from robot.types import STOP, Wheels
 
 PERIOD_S = 0.02
 MODEL = Path(__file__).parents[1] / "edge" / "data" / "light_policy.tflite"
-POLICIES = ("light", "range", "person", "learned")
-SEEDS = {"light": 7, "range": 3, "person": 5, "learned": 7}
+POLICIES = ("light", "range", "person", "follow", "learned")
+SEEDS = {"light": 7, "range": 3, "person": 5, "follow": 5, "learned": 7}
 
 
 def _config() -> RobotConfig:

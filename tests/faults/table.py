@@ -24,7 +24,7 @@ ECHO = 1 / CONFIG.range.rate_hz + PERIOD_S  # until the next sample: the simulat
 LIGHT = 1 / CONFIG.light.rate_hz + PERIOD_S
 FRAME = 1 / CONFIG.camera.fps + PERIOD_S
 STALE_ECHO, STALE_LIGHT, STALE_FRAME = CONFIG.range.stale_s, CONFIG.light.stale_s, CONFIG.camera.stale_s
-SEES = ("person",)  # needs its camera
+SEES = ("person", "follow")  # need their camera
 LIT = ("light", "learned")  # live by light
 
 ZERO, NO_FORWARD, DRIVES = "both wheels at zero", "no wheel space forward", "drives on"
@@ -184,13 +184,13 @@ ROWS = (
     # -- the light
     Row("light: silent", ZERO, STALE_LIGHT + LOOP, "ages of readings", fault(Part.LIGHT, Kind.DROPOUT)),
     Row("light: dead", ZERO, 5.0, "plausibility", fault(Part.LIGHT, Kind.VALUE, 0.0), policies=LIT, lasts_s=8.0),
-    Row("light: dead", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.VALUE, 0.0), policies=("range", "person")),
+    Row("light: dead", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.VALUE, 0.0), policies=("range", *SEES)),
     Row("light: saturated", ZERO, LIGHT + 0.4 + LOOP, "arriving", fault(Part.LIGHT, Kind.VALUE, 1.0), policies=LIT,
         again_s=None),
-    Row("light: saturated", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.VALUE, 1.0), policies=("range", "person")),
+    Row("light: saturated", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.VALUE, 1.0), policies=("range", *SEES)),
     Row("light: swapped", ZERO, 2.8, "plausibility", fault(Part.LIGHT, Kind.SWAPPED), policies=("light",),
         start_s=0.0, lasts_s=5.0, again_s=None),
-    Row("light: swapped", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.SWAPPED), policies=("range", "person")),
+    Row("light: swapped", DRIVES, 0.0, "", fault(Part.LIGHT, Kind.SWAPPED), policies=("range", *SEES)),
     # -- the motors, where wheel speeds are measured
     *(
         Row(f"motors: {name}", ZERO, 0.4 + 0.3 + LOOP, "plausibility", fault(part, kind), _ahead,

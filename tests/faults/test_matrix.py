@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.scene import POLICIES, Life, forward, live
-from tests.faults.table import DRIVES, NO_FORWARD, ROWS, ZERO, Row
+from tests.faults.table import DRIVES, NO_FORWARD, ROWS, SEES, ZERO, Row
 from tests.faults.without import PROTECTIONS, without
 
 CASES = [(row, policy) for row in ROWS for policy in row.policies]
@@ -24,7 +24,7 @@ def put_through(row: Row, policy: str) -> tuple[Life, float, float]:
     """A life with this fault in it, and when it began and ended."""
     start = row.start_s
     end = start + row.lasts_s
-    options = {"render": "camera" in row.name and policy == "person"} | row.options
+    options = {"render": "camera" in row.name and policy in SEES} | row.options
     life = live(
         policy, end + (row.again_s or 0.0) + 0.1, row.faults(start, end),
         lambda scene: row.prepare(scene, start, end), **options,

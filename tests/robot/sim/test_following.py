@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from robot.clock import VirtualClock
+from robot.config import load
+from robot.sim.body import SimBody
 from robot.sim.following import APPROACH_S, FOLLOW_S, Following
 from robot.sim.room import PersonState
+from robot.sim.rooms import make_room
 
 
 @dataclass
@@ -52,3 +56,10 @@ def test_one_who_is_beside_the_robot_or_comes_too_late_is_not_followed() -> None
         judge = Following(stage)  # type: ignore[arg-type]
         watch(stage, judge, APPROACH_S + FOLLOW_S + 1.0, at)
         assert judge.over and judge.share == 0.0 and not judge.verdict().success
+
+
+def test_where_nobody_walks_nobody_is_followed() -> None:
+    clock = VirtualClock(0.02)
+    with SimBody(load(), make_room("light", "easy", 7), clock, seed=0, camera=False) as body:
+        judge = Following(body.world)
+        assert not judge.look() and not judge.verdict().success
