@@ -73,7 +73,11 @@ def deploy(target: Target, link: Link, wanted: Wanted | None, options: Options, 
         if options.do == "status":
             return _status(session.ask("status"))
         if options.do == "uninstall":
-            return _uninstall(session, target, options, tell)
+            outcome = _uninstall(session, target, options, tell)
+            if not options.dry:
+                session.close()
+                link.run(f"rm -rf {shlex.quote(facts['home'])}/.cache/edgebot")
+            return outcome
         if options.do == "keep":
             gone = session.ask("keep", count=options.keep)["removed"]
             return Outcome(True, f"{len(gone)} releases removed" if gone else "nothing to remove")

@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -99,19 +99,27 @@ class Link:
 
     def send(self, source: Path, names: list[str], folder: str) -> None:
         """Copy files of `source` into a folder there; what came before a lost link is kept for the next time."""
-        command = [
-            "rsync", "-rtL", "--chmod=D755,F644", "--partial", "--timeout=30", "--secluded-args", "--files-from=-",
-            "--rsync-path", f"mkdir -p {shlex.quote(folder)} && rsync", "-e", shlex.join(self.ssh),
-            f"{source}/", f"{self.target.remote}:{folder}/",
-        ]  # fmt: skip
+        self._rsync(
+            "-rtL", "--chmod=D755,F644", "--partial", "--files-from=-",
+            "--rsync-path", f"mkdir -p {shlex.quote(folder)} && rsync", f"{source}/", f"{self.target.remote}:{folder}/",
+            names=names, spoilt="nothing was changed",
+        )  # fmt: skip
+
+    def fetch(self, folder: str, here: Path) -> None:
+        """Copy a folder from there."""
+        here.mkdir(parents=True, exist_ok=True)
+        self._rsync("-rt", f"{self.target.remote}:{folder}/", f"{here}/", spoilt=f"they stay in {folder} there")
+
+    def _rsync(self, *words: str, names: Sequence[str] = (), spoilt: str) -> None:
+        command = ["rsync", "--timeout=30", "--secluded-args", "-e", shlex.join(self.ssh), *words]
         done = subprocess.run(command, input="\n".join(names), capture_output=True, text=True)
         said = done.stderr.strip()
         if done.returncode == 0:
             return
         if "No space left" in said:
-            raise HostError("its disk is full; nothing was changed")
+            raise HostError(f"the disk is full; {spoilt}")
         if done.returncode in (10, 12, 30, 35, 255, -15, 20):
-            raise LostError("the link was lost while files were copied; nothing was changed")
+            raise LostError(f"the link was lost while files were copied; {spoilt}")
         raise HostError(f"rsync failed: {said.splitlines()[-1] if said else done.returncode}")
 
     def session(self, agent: str, who: str, root: bool, password: str, tell: Callable[[str], None]) -> Session:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.commands.arguments import Parser, number, whole
+from edge.deploy import hil
 from edge.deploy import release as releases
 from edge.deploy.host import Options, Outcome, deploy
 from edge.deploy.link import Link, terminal
@@ -58,27 +58,29 @@ def main(argv: list[str]) -> int:
 
 
 def _main(argv: list[str]) -> int:
-    at = argv.index("--") if "--" in argv else len(argv)
+    at = next((index for index, word in enumerate(argv) if word in ("--", "--hil")), len(argv))
+    hardware, others = argv[at : at + 1] == ["--hil"], argv[at + 1 :]  # what follows is for another program
     args, words = _parser().parse_known_args(argv[:at])
-    if words and not args.hil:
+    if words:
         raise UsageError(f"{words[0]!r} is no option of deploy; `./deploy.sh --help` shows them")
     targets = [parse(text) for text in args.host] + [one for path in args.hosts for one in read_hosts(path)]
     if not targets:
-        raise UsageError("which robot? `./deploy.sh robot.local`; `./deploy.sh --help` shows more")
+        where = ", before --hil" if hardware else ""
+        raise UsageError(f"which robot? `./deploy.sh robot.local`{where}; `./deploy.sh --help` shows more")
     seen: set[tuple[str, int]] = set()
     for one in targets:
         if (one.address, one.port) in seen:
             raise UsageError(f"{one.text!r} is named twice; once is enough")
         seen.add((one.address, one.port))
-    if args.hil:
-        return _hil(targets, [*words, *argv[at + 1 :]])
+    if hardware:
+        return hil.test(targets, others)
     options = _options(args)
     wanted: dict[Target, Wanted | None] = dict.fromkeys(targets)
     if options.do == "deploy":  # everything is checked before anything is copied anywhere
         for target in targets:
             wanted[target] = checked(Wanted(
                 Path(target.robot) if target.robot else args.robot, target.policy or args.policy, tuple(args.model),
-                args.sim, tuple(argv[at + 1 :]),
+                args.sim, tuple(others),
             ))  # fmt: skip
     if args.ask_sudo:
         if not terminal():
@@ -141,20 +143,6 @@ def _table(outcomes: dict[Target, Outcome], seconds: float) -> None:
         print(f"{target.text:<{width}}  {'ok' if outcome.ok else 'FAILED'}: {outcome.words}", file=sys.stderr)
 
 
-def _hil(targets: list[Target], words: list[str]) -> int:
-    """`edgebot hil` on each robot in turn, with somebody at its terminal."""
-    import shlex
-
-    command = shlex.join(["/usr/local/bin/edgebot", "hil", *words])
-    tty = ["-t"] if terminal() else []
-    codes = []
-    with tempfile.TemporaryDirectory(prefix="edgebot-ssh-") as name:
-        for target in targets:
-            with Link(target, Path(name), terminal()) as link:
-                codes.append(subprocess.run([*link.ssh, *tty, "--", target.address, command]).returncode)
-    return max(codes)
-
-
 def _parser() -> Parser:
     parser = Parser("deploy", "Bring edgebot onto Raspberry Pi robots over ssh, and keep them running.", EXAMPLES)
     parser.prog = "./deploy.sh"
@@ -177,7 +165,7 @@ def _parser() -> Parser:
         ("keep-recordings", "with --uninstall: leave /var/lib/edgebot"),
         ("set-clock", "set the robot's clock as this machine's"),
         ("ask-sudo", "ask for the password that sudo wants on the robots"),
-        ("hil", "run `edgebot hil` there; its options follow"),
+        ("hil", "run `edgebot hil` there; what follows goes to it; its reports come here, into hil/"),
         ("json", "print the table as JSON to stdout"),
     ):
         parser.add_argument(f"--{name}", action="store_true", help=words)

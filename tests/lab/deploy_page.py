@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,25 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "proof-deploy.md"
 PROVEN = ("deploy.sh", "edge/deploy", "edge/units", "robot/motord")
+Found = tuple[bool, str]  # whether it holds, and what was seen
+Known = dict[str, Any]  # sources, commit, and rows by name, as the rig keeps them
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A row that a whole proof has."""
+
+    name: str
+    what: str
+    do: Callable[[Any], Found]  # given the rig
+    cut: str = ""  # the kind of cut, which are counted together
+    long: bool = False  # not in a quick run
 
 HEAD = """\
 # Deploy, proven on arm64 with systemd
 
-`python tests/lab/deploy.py --write` wrote this on {date} for commit `{commit}`, in {minutes:.0f} minutes on {cores}
-cores (load {load:.0f} at its end: seconds below are the emulator's on a shared machine, and no Pi's).
+{state} `python tests/lab/deploy.py --write` wrote this on {date} for commit `{commit}`; its rows took {minutes:.0f}
+minutes on {cores} shared cores. Seconds below are the emulator's, and no Pi's.
 
 The guest is Debian bookworm for arm64 under systemd-nspawn and qemu-user, with its own systemd, sshd and network. A
 drop-in takes what an emulator lacks out of the units (PrivateNetwork, IPAddressDeny, real-time priority) and gives the
@@ -35,8 +50,10 @@ TAIL = """
   python3-picamera2 and python3-lgpio are not among Debian bookworm's packages, and deploy said so.
 * A guest that is killed keeps what its kernel had not yet written, which is the host's: writes that a power cut would
   lose are not lost here. Each step is flushed (fsync of file and folder) before the next one counts on it.
-* Resident memory is that of the emulator with the program in it, so more than a Pi's.
-{missing}
+* Not proven anywhere: Trixie with Python 3.13 in a guest with a kernel of its own: GPIO lines through real lgpio there,
+  and a virtual disk that is killed with the guest in the middle of a deploy.
+"""
+SOURCES = """
 ## Sources
 
 Continuous integration fails when one of these has changed since.
@@ -58,22 +75,9 @@ def sources() -> dict[str, str]:
     return found
 
 
-def written() -> dict[str, str]:
-    """The sources that the page in docs/ was written for."""
-    return dict(re.findall(r"^(\S+) ([0-9a-f]{16})$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-
-
-PLANNED = (
-    "first deploy", "second deploy", "update", "on disk", "resident", "a bad wheel", "a bad model",
-    "a runtime that crashes", "a health that is never green", "the link cut", "the power cut", "edgebot doctor",
-    "the shipped detector", "the simulated body", "SIGKILL", "SIGSTOP", "rollback", "disk full", "a user without sudo",
-    "two at once", "uninstall",
-)  # fmt: skip
-# Planned, and not written: tests/lab has the x86 guest with simulated lines in its place (docs/proof-motord.md).
-NOT_THERE = (
-    "Trixie with Python 3.13 in a guest with a kernel of its own: GPIO lines through real lgpio there, and a virtual "
-    "disk that is killed with the guest in the middle of a deploy"
-)
+def sources_in(text: str) -> dict[str, str]:
+    """The sources that a page was written for; none where it is of no whole proof."""
+    return dict(re.findall(r"^(\S+) ([0-9a-f]{16})$", text, re.MULTILINE))
 
 
 def commit() -> str:
@@ -82,28 +86,49 @@ def commit() -> str:
     return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def document(rows: list[dict[str, Any]]) -> str:
-    """The page of a proof's rows, the first of which knows commit and sources."""
+def merged(parts: Sequence[Known]) -> Known:
+    """Rows that several calls kept, each with its guest, as those of one proof.
+
+    Raises:
+        ValueError: they are of different sources.
+    """
+    if any(part["sources"] != parts[0]["sources"] for part in parts):
+        raise ValueError("these rows are not of the same sources; run those that are older again")
+    rows: dict[str, Any] = {}
+    for part in parts:
+        rows |= {name: row for name, row in part["rows"].items() if row["good"] or name not in rows}
+    return {**parts[0], "rows": rows}
+
+
+def whole(known: Known, planned: Sequence[Plan]) -> bool:
+    """Whether every planned row is there and holds."""
+    return all(known["rows"].get(row.name, {}).get("good") for row in planned)
+
+
+def document(known: Known, planned: Sequence[Plan]) -> str:
+    """The page. Only a whole proof names its sources, by which continuous integration holds it."""
+    rows = [(row, known["rows"][row.name]) for row in planned if row.name in known["rows"]]
+    missing = [row.what for row in planned if row.name not in known["rows"]]
+    failed = sum(not found["good"] for _, found in rows)
+    complete = whole(known, planned)
+    state = "**Whole.**" if complete else f"**Not a whole proof: {failed} rows fail, {len(missing)} were not reached.**"
+    last = max((found["at"] for _, found in rows), default=0.0)
     head = HEAD.format(
-        date=f"{datetime.fromtimestamp(rows[0]['at'], UTC):%Y-%m-%d}", commit=rows[0]["commit"],
-        minutes=(rows[-1]["at"] - rows[0]["at"]) / 60, cores=os.cpu_count(), load=os.getloadavg()[0],
+        state=state, date=f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d}", commit=known["commit"],
+        minutes=sum(found["seconds"] for _, found in rows) / 60, cores=os.cpu_count(),
     )  # fmt: skip
-    missing = [name for name in PLANNED if not any(str(row["what"]).startswith(name) for row in rows)]
     table = [
-        f"| {_cell(row['what'])} | {'holds' if row['good'] else '**fails**'} | {_cell(row['found'])} |" for row in rows
+        f"| {_cell(found['what'])} | {'holds' if found['good'] else '**fails**'} | {_cell(found['found'])} |"
+        for _, found in rows
     ]
-    for kind in ("the link cut", "the power cut"):
-        cuts = [row for row in rows if row.get("cut") == kind]
+    for kind in dict.fromkeys(row.cut for row in planned if row.cut):
+        cuts = [bool(found["good"]) for row, found in rows if row.cut == kind]
         if cuts:
-            held = sum(bool(row["good"]) for row in cuts)
-            table.append(
-                f"| {kind}, in all | {'holds' if held == len(cuts) else '**fails**'} | {held} of {len(cuts)} |"
-            )
-    lines = f"* Not proven anywhere: {NOT_THERE}.\n"
-    lines += f"* Not reached in this run: {', '.join(missing)}.\n" if missing else ""
-    listed = "\n".join(f"{name} {digest}" for name, digest in rows[0]["sources"].items())
-    return head + "\n".join(table) + "\n" + TAIL.format(missing=lines, sources=listed)
+            table.append(f"| {kind}, in all | {'holds' if all(cuts) else '**fails**'} | {sum(cuts)} of {len(cuts)} |")
+    lines = "".join(f"* Not reached: {what}.\n" for what in missing)
+    listed = "\n".join(f"{name} {digest}" for name, digest in known["sources"].items())
+    return head + "\n".join(table) + "\n" + TAIL + lines + (SOURCES.format(sources=listed) if complete else "")
 
 
 def _cell(text: object) -> str:
-    return str(text).replace("|", "/")
+    return str(text).replace("|", "/").replace("\n", " ")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from tests.lab import roots
-
-_numbers = itertools.count(1)
 
 
 def sh(*command: str | Path, good: tuple[int, ...] = (0,)) -> str:
@@ -26,26 +23,27 @@ def sh(*command: str | Path, good: tuple[int, ...] = (0,)) -> str:
 
 
 class Guest:
-    """One guest; `close` removes all that it made on this machine.
+    """One guest. Its root tree outlives it, so that another call can start it again; `remove` takes that away too.
 
     Args:
         suite: bookworm or trixie.
-        name: of the guest, its network namespace and its folder.
-        root: an existing tree to boot instead of a fresh one.
+        name: of its folder and host.
+        folder: where its tree is, or is made when it is not there; with the lab's key.
     """
 
-    def __init__(self, suite: str, name: str, folder: Path, key: Path) -> None:
+    def __init__(self, suite: str, name: str, folder: Path) -> None:
         roots.emulate()
-        number = next(_numbers) * 4 + os.getpid() % 50 * 4
-        self.name, self.suite = f"ebl{name}{os.getpid() % 1000}"[:12], suite
-        self.root = folder / name
-        self.outside, self.address = f"10.213.{number // 250}.{number % 250 + 1}", ""
-        self.address = f"10.213.{number // 250}.{number % 250 + 2}"
+        self.name, self.suite, self.root = name, suite, folder / name
+        self.key = new_key(folder)
         self._process: subprocess.Popen[bytes] | None = None
-        self._key = key
-        self.root.mkdir(parents=True)
-        sh("tar", "-xf", roots.built(suite), "-C", self.root, "--exclude=./dev/*")
-        self._furnish()
+        whole = folder / f"{name}.whole"
+        self.fresh = not whole.exists()
+        if self.fresh:
+            shutil.rmtree(self.root, ignore_errors=True)
+            self.root.mkdir(parents=True)
+            sh("tar", "-xf", roots.built(suite), "-C", self.root, "--exclude=./dev/*")
+            self._furnish()
+            whole.touch()
         self._network()
 
     def _furnish(self) -> None:
@@ -61,7 +59,7 @@ class Guest:
         for user, number in (("pi", 1000), ("nobodi", 1001)):
             ssh = self.root / "home" / user / ".ssh"
             ssh.mkdir(parents=True)
-            (ssh / "authorized_keys").write_text(self._key.with_suffix(".pub").read_text())
+            (ssh / "authorized_keys").write_text(self.key.with_suffix(".pub").read_text())
             for path in (ssh.parent, ssh, ssh / "authorized_keys"):
                 os.chown(path, number, number)
                 path.chmod(0o700 if path.is_dir() else 0o600)
@@ -71,6 +69,7 @@ class Guest:
         (self.root / "etc/resolv.conf").unlink(missing_ok=True)
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
         (self.root / "etc/hostname").write_text(self.name + "\n")
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")
         (self.root / "etc/machine-id").write_text("")
         sh("ssh-keygen", "-A", "-f", self.root)
         # These ask for what a container on an emulator has not; nothing of edgebot's is among them.
@@ -78,15 +77,22 @@ class Guest:
             (self.root / f"etc/systemd/system/{unit}.service").symlink_to("/dev/null")
 
     def _network(self) -> None:
-        name, inside = self.name, f"{self.name}i"
-        sh("ip", "netns", "add", name)
+        for number in range(60):  # the first that nobody has; the kernel decides who was first
+            name = f"ebl{number}"
+            with suppress(RuntimeError):
+                sh("ip", "netns", "add", name)
+                break
+        else:
+            raise RuntimeError("60 network namespaces of guests are there already; `ip netns` lists them")
+        self._net, inside = name, f"{name}i"
+        self.gateway, self.address = f"10.213.0.{number * 4 + 1}", f"10.213.0.{number * 4 + 2}"  # this machine, and it
         sh("ip", "link", "add", name, "type", "veth", "peer", "name", inside)
         sh("ip", "link", "set", inside, "netns", name)
-        sh("ip", "addr", "add", f"{self.outside}/30", "dev", name)
+        sh("ip", "addr", "add", f"{self.gateway}/30", "dev", name)
         sh("ip", "link", "set", name, "up")
         for words in (
             f"addr add {self.address}/30 dev {inside}", f"link set {inside} up", "link set lo up",
-            f"route add default via {self.outside}",
+            f"route add default via {self.gateway}",
         ):  # fmt: skip
             sh("ip", "-n", name, *words.split())
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
@@ -95,9 +101,7 @@ class Guest:
 
     def cable(self, plugged: bool) -> None:
         """The network's cable."""
-        sh("ip", "link", "set", self.name, "up" if plugged else "down")
-        if plugged:
-            sh("ip", "-n", self.name, "route", "replace", "default", "via", self.outside)
+        sh("ip", "link", "set", self._net, "up" if plugged else "down")
 
     def boot(self) -> float:
         """Start, or start again; seconds until its sshd answers."""
@@ -105,8 +109,8 @@ class Guest:
         log = self.root.parent / f"{self.root.name}.console"
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                ["systemd-nspawn", "-q", "-b", "-D", self.root, f"--machine={self.name}", "--register=no",
-                 "--keep-unit", f"--network-namespace-path=/run/netns/{self.name}", "--resolv-conf=off",
+                ["systemd-nspawn", "-q", "-b", "-D", self.root, f"--machine={self._net}", "--register=no",
+                 "--keep-unit", f"--network-namespace-path=/run/netns/{self._net}", "--resolv-conf=off",
                  "--timezone=off", "--link-journal=no"],
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
@@ -120,19 +124,31 @@ class Guest:
 
     def options(self) -> list[str]:
         """For ssh: the lab's key, and a file of known hosts of its own."""
-        known = self.root.parent / "known_hosts"
-        return ["-i", str(self._key), "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=accept-new"]
+        known = self.root.parent / f"{self.name}.known_hosts"  # the address may have been another guest's before
+        return ["-i", str(self.key), "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=accept-new"]
 
     def ssh(self, script: str, limit_s: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A script there, as root by sudo."""
         command = ["ssh", *self.options(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"]
         done = subprocess.run(
-            [*command, f"pi@{self.address}", f"sudo -n sh -c {_quoted(script)}"], capture_output=True, text=True,
+            [*command, f"pi@{self.address}", f"sudo -n sh -c {shlex.quote(script)}"], capture_output=True, text=True,
             timeout=limit_s,
         )  # fmt: skip
         if check and done.returncode != 0:
             raise RuntimeError(f"in the guest: {script[:80]!r}: {done.stderr.strip() or done.stdout.strip()}")
         return done
+
+    def outside(self, pids: list[str]) -> list[int]:
+        """This machine's numbers of the guest's processes."""
+        assert self._process is not None
+        (init,) = sh("ps", "-o", "pid=", "--ppid", str(self._process.pid)).split()
+        space, found = os.readlink(f"/proc/{init}/ns/pid"), []
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with suppress(OSError):  # it may end meanwhile
+                (line,) = (line for line in status.read_text().splitlines() if line.startswith("NSpid:"))
+                if line.split()[-1] in pids and os.readlink(status.with_name("ns") / "pid") == space:
+                    found.append(int(status.parent.name))
+        return found
 
     def kill(self) -> None:
         """As if the power went: every process at once."""
@@ -148,21 +164,21 @@ class Guest:
         time.sleep(0.5)
 
     def close(self) -> None:
-        """Remove it."""
+        """Switch it off and take its network away; its tree stays."""
         self.kill()
         for command in (
-            ("nft", "delete", "table", "ip", self.name), ("ip", "link", "del", self.name),
-            ("ip", "netns", "del", self.name),
+            ("nft", "delete", "table", "ip", self._net), ("ip", "link", "del", self._net),
+            ("ip", "netns", "del", self._net),
         ):  # fmt: skip
             with suppress(RuntimeError):
                 sh(*command)
+
+    def remove(self) -> None:
+        """Its tree too."""
+        self.close()
+        self.root.with_name(f"{self.name}.whole").unlink(missing_ok=True)
+        self.root.with_name(f"{self.name}.known_hosts").unlink(missing_ok=True)
         shutil.rmtree(self.root, ignore_errors=True)
-
-
-def _quoted(script: str) -> str:
-    import shlex
-
-    return shlex.quote(script)
 
 
 def new_key(folder: Path) -> Path:
@@ -171,9 +187,3 @@ def new_key(folder: Path) -> Path:
     if not path.exists():
         sh("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path)
     return path
-
-
-def scratch() -> Path:
-    """A folder for guests, on a file system where root trees may live."""
-    roots.LAB.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="guests-", dir=roots.LAB))

@@ -1,6 +1,6 @@
 """Where a deployed edgebot lives on a robot, and files there that appear whole or not at all.
 
-    /opt/edgebot/releases/ID/       one release: index.json and every file that it names, and its environment
+    /opt/edgebot/releases/ID/       one release: index.json, every file that it names but the pinned wheels, a venv
     /opt/edgebot/releases/ID.json   what became of it: ready, confirmed, failed
     /opt/edgebot/envs/LOCK/         pinned wheels, installed once for all releases with the same lock
     /opt/edgebot/current            a link to the release that runs; its change is the switch
@@ -146,9 +146,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def pinned(name: str) -> bool:
+    """Whether a file of a release is a wheel of the lock, which is kept installed, in `envs/`, and not as a file."""
+    return name.startswith("wheels/") and not name.startswith("wheels/edgebot-")
+
+
 def wrong_files(folder: Path, index: dict[str, Any]) -> Iterator[str]:
     """Each file of an index that is missing under `folder`, or has other bytes."""
     for name, entry in index.get("files", {}).items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["bytes"] or sha256(path) != entry["sha256"]:
+        if not pinned(name) and differs(folder / name, entry):
             yield name
+
+
+def differs(path: Path, entry: dict[str, Any]) -> bool:
+    """Whether a file is missing, or is not what an index says of it."""
+    return not path.is_file() or path.stat().st_size != entry["bytes"] or sha256(path) != entry["sha256"]

@@ -7,12 +7,12 @@ import os
 import pwd
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from edge.deploy.pi import programs
-from edge.deploy.pi.place import AgentError, Place, remove, sync, write_json, wrong_files
+from edge.deploy.pi.place import AgentError, Place, differs, pinned, remove, write, write_json, wrong_files
 
 Say = Callable[[str], None]
 ENVIRONMENT_GROWS = 4.0  # what wheels come to when they are installed and compiled, times their own size
@@ -25,25 +25,26 @@ def held(place: Place) -> dict[str, Path]:
     for name in place.all_releases():
         for path, entry in place.index(name).get("files", {}).items():
             file = place.release(name) / path
-            if file.is_file() and file.stat().st_size == entry["bytes"]:
+            if not differs(file, entry):
                 found[entry["sha256"]] = file
     return found
 
 
 def missing(place: Place, index: dict[str, Any]) -> list[str]:
-    """The files of an index that no release here has."""
-    have = held(place)
-    return [name for name, entry in index["files"].items() if entry["sha256"] not in have]
+    """The files of an index that no release here has, nor needs: pinned wheels that are installed are not kept."""
+    have, installed = held(place), ready(place, index)
+    return [
+        name for name, entry in index["files"].items()
+        if not (installed and pinned(name)) and entry["sha256"] not in have
+    ]  # fmt: skip
 
 
 def refuse_full(place: Place, index: dict[str, Any], needed: list[str]) -> None:
     """Raises `AgentError` where the disk has no room for a release."""
-    files = index["files"]
-    grows = sum(entry["bytes"] for name, entry in files.items() if name.startswith("wheels/"))
-    if environment(place, index).joinpath("ready").exists():
-        grows = 0
-    # Twice: what comes lies in the deploying user's folder until it is adopted.
-    wanted = int(2 * sum(files[name]["bytes"] for name in needed) + ENVIRONMENT_GROWS * grows) + MARGIN_BYTES
+    size = {name: index["files"][name]["bytes"] for name in needed}
+    wheels = sum(count for name, count in size.items() if pinned(name))
+    # Twice: what comes lies in the deploying user's folder until it is adopted. Pinned wheels are installed from there.
+    wanted = int(2 * (sum(size.values()) - wheels) + (1 + ENVIRONMENT_GROWS) * wheels) + MARGIN_BYTES
     folder = next(path for path in (place.opt, *place.opt.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     if free < wanted:
@@ -71,6 +72,8 @@ def adopt(place: Place, name: str, index: dict[str, Any], incoming: Path, builde
             target = folder / path
             if folder.resolve() not in target.resolve().parents:
                 raise AgentError(f"the index names {path!r}, which lies outside the release")
+            if pinned(path):
+                continue  # installed into the environment, from where it came
             target.parent.mkdir(parents=True, exist_ok=True)
             if entry["sha256"] in have:
                 os.link(have[entry["sha256"]], target)
@@ -82,8 +85,9 @@ def adopt(place: Place, name: str, index: dict[str, Any], incoming: Path, builde
                 os.chmod(target, 0o644)
         write_json(folder / "index.json", index)
         for path in wrong_files(folder, index):
+            remove(incoming / path)  # what came damaged has to come anew
             raise AgentError(f"{path} is not what the index says; deploy again")
-        _environment(place, index, folder, builder, say)
+        _environment(place, index, incoming, builder, say)
         _own(place, index, folder, say)
         os.sync()
         write_json(place.releases / f"{name}.json", {"ready": time.time()})
@@ -98,32 +102,51 @@ def adopt(place: Place, name: str, index: dict[str, Any], incoming: Path, builde
 
 def environment(place: Place, index: dict[str, Any]) -> Path:
     """Where the pinned wheels of a release are installed, for every release with the same ones."""
-    wheels = sorted(entry["sha256"] for name, entry in index["files"].items() if _pinned(name))
+    wheels = sorted(entry["sha256"] for name, entry in index["files"].items() if pinned(name))
     return place.envs / hashlib.sha256("\n".join(wheels).encode()).hexdigest()[:16]
 
 
-def _pinned(name: str) -> bool:
-    return name.startswith("wheels/") and not name.startswith("wheels/edgebot-")
+def ready(place: Place, index: dict[str, Any]) -> bool:
+    """Whether that environment is complete."""
+    return (environment(place, index) / "ready").exists()
 
 
-def _environment(place: Place, index: dict[str, Any], folder: Path, builder: str, say: Say) -> None:
-    """A venv with the system's packages and the release's pinned wheels, made by `builder`, then given to root."""
-    target = environment(place, index)
-    if (target / "ready").exists():
+def wrong(place: Place, name: str) -> Iterator[str]:
+    """What of a release that lies here is missing or was altered."""
+    index = place.index(name)
+    yield from wrong_files(place.release(name), index)
+    if not ready(place, index):
+        yield "the environment of its pinned wheels"
+
+
+def _environment(place: Place, index: dict[str, Any], incoming: Path, builder: str, say: Say) -> None:
+    """A venv with the system's packages and the release's pinned wheels, made by `builder`, then given to root.
+
+    The wheels are checked, installed from where they came, and not kept: they would be a quarter of the disk's share.
+    """
+    if ready(place, index):
         return
+    target = environment(place, index)
     remove(target)
+    names = [name for name in index["files"] if pinned(name)]
+    for name in names:
+        if not (incoming / name).is_file():
+            raise AgentError(f"{name} did not arrive; deploy again")
+        if differs(incoming / name, index["files"][name]):
+            remove(incoming / name)
+            raise AgentError(f"{name} is not what the index says; deploy again")
     target.mkdir(parents=True)
-    wheels = [str(folder / name) for name in index["files"] if _pinned(name)]
-    say(f"environment: installing {len(wheels)} wheels")
+    say(f"environment: installing {len(names)} wheels")
     try:
         _give(target, builder)
         programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", str(target), user=builder)
         pip = (str(target / "bin/python"), "-I", "-m", "pip", "install", "-q", "--no-index", "--no-deps")
         # What the system has in another version is not touched: the environment's own comes first on its path.
+        wheels = [str(incoming / name) for name in names]
         programs.run(*pip, "--no-cache-dir", "--ignore-installed", *wheels, user=builder)
         _give(target, "root")
-        sync(target)
-        (target / "ready").write_text("\n".join(sorted(map(os.path.basename, wheels))) + "\n")
+        os.sync()  # what is called ready survives a power cut
+        write(target / "ready", "".join(f"{Path(name).name}\n" for name in sorted(names)).encode())
     except BaseException:
         remove(target)
         raise
@@ -160,6 +183,9 @@ def tidy(place: Place) -> None:
     """Remove what a deploy left behind that did not come to its end."""
     for path in place.releases.glob("*"):
         if path.is_dir() and not path.with_name(f"{path.name}.json").exists():
+            remove(path)
+    for path in place.envs.glob("*"):
+        if not (path / "ready").exists():
             remove(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.deploy.pi import programs, releases, system, uninstall
-from edge.deploy.pi.place import UNITS, AgentError, Place, read_json, remove, write_json, wrong_files
+from edge.deploy.pi.place import UNITS, AgentError, Place, read_json, remove, write_json
 
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -52,8 +52,8 @@ def activate(place: Place, request: Answer, say: Say) -> Answer:
     name = request["release"]
     if name not in place.all_releases():
         raise AgentError(f"there is no release {name!r} on the robot")
-    for wrong in wrong_files(place.release(name), place.index(name)):
-        raise AgentError(f"{wrong} of release {name} was altered on the robot; deploy it again")
+    for wrong in releases.wrong(place, name):
+        raise AgentError(f"{wrong} of release {name} is damaged on the robot; deploy it again")
     write_json(place.order, {key: value for key, value in request.items() if key != "do"})
     remove(place.progress)
     programs.systemctl("start", "edgebot-activate.service")
@@ -109,7 +109,7 @@ def status(place: Place, request: Answer, say: Say) -> Answer:
         "units": {unit: programs.properties(unit, *names) for unit in UNITS},
         "releases": [{"name": name, **place.noted(name), **_brief(place.index(name))} for name in place.all_releases()],
         "back": releases.back(place),
-        "wrong": list(wrong_files(place.release(running), place.index(running))) if running else [],
+        "wrong": list(releases.wrong(place, running)) if running else [],
         "reboot": system.reboot_needed(place),
     }
 

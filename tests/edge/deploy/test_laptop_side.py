@@ -243,3 +243,30 @@ def test_a_robot_that_is_not_there_is_told_in_the_table() -> None:
     done = subprocess.run([ROOT / "deploy.sh", *words], capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("FAILED: it cannot be reached (ssh: connect to host 127.0.0.1 port") == 2
+
+
+def test_the_reports_of_the_hardware_tests_come_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over an ssh that runs its command here, as if this were the robot."""
+    bin_, robot = tmp_path / "bin", tmp_path / "pi"
+    bin_.mkdir()
+    robot.mkdir()
+    (bin_ / "ssh").write_text(
+        '#!/bin/bash\n[[ " $* " == *" -O exit "* ]] && exit\n'
+        f'while [ "$1" != r.local ]; do shift; done; shift; cd {robot} && exec bash -c "$*"\n'
+    )
+    (bin_ / "edgebot").write_text(f'#!/bin/bash\nexec {sys.executable} -m edge.cli "$@"\n')
+    for program in bin_.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:/usr/bin:/bin")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("edge.deploy.hil.COMMAND", str(bin_ / "edgebot"))
+    here = tmp_path / "it's here"
+    assert deploy.main(["r.local", "--hil", "--sim", "--only", "range", "-o", str(here)]) == 0
+    assert {"report.html", "junit.xml", "results.json"} <= {path.name for path in here.iterdir()}
+    assert f"the reports are in {here}" in capsys.readouterr().err and not list(robot.rglob("report.html"))
+    assert deploy.main(["r.local", "--hil", "--list"]) == 0
+    monkeypatch.setattr("edge.deploy.hil.COMMAND", str(bin_ / "nothing"))
+    assert deploy.main(["r.local", "--hil", "--sim"]) == 1
+    assert "r.local: there is no edgebot to test with; `./deploy.sh r.local` brings it" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from edge.deploy.pi import activate, health, programs, releases, system
-from edge.deploy.pi.place import UNITS, AgentError, Place, read_json, sha256, write_json, wrong_files
+from edge.deploy.pi.place import UNITS, AgentError, Place, read_json, sha256, write_json
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,7 +30,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     (bin_ / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
     (bin_ / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
-    monkeypatch.setattr(releases, "_environment", lambda *words: None)
+    run = programs.run
+    monkeypatch.setattr(programs, "run", lambda *words, **how: "" if "-I" in words else run(*words, **how))
     monkeypatch.setattr(releases, "_own", lambda *words: None)
     root = Place(tmp_path / "robot")
     root.releases.mkdir(parents=True)
@@ -77,11 +78,24 @@ def test_a_release_is_whole_and_shares_what_was_there_before(place: Place) -> No
     assert releases.missing(place, found) == ["robot.toml"]
     (place.root.parent / "new" / "wheels/a-1-none.whl").unlink()  # it need not be sent
     releases.adopt(place, "2", found, place.root.parent / "new", "nobody", lambda words: None)
-    assert place.all_releases() == ["1", "2"]
-    assert list(wrong_files(place.release("2"), place.index("2"))) == []
-    wheel = "wheels/a-1-none.whl"
-    assert (place.release("1") / wheel).stat().st_ino == (place.release("2") / wheel).stat().st_ino
+    assert place.all_releases() == ["1", "2"] and list(releases.wrong(place, "2")) == []
+    unit = "units/edgebot.service"
+    assert (place.release("1") / unit).stat().st_ino == (place.release("2") / unit).stat().st_ino
     assert not (place.root.parent / "new").exists()
+    (place.release("1") / unit).write_text("[Unot]")  # the same file, of the same size
+    assert list(releases.wrong(place, "2")) == [unit] and releases.missing(place, found) == [unit]
+
+
+def test_pinned_wheels_are_kept_installed_only(place: Place) -> None:
+    adopted(place, "1")
+    assert not list(place.releases.rglob("*.whl")) and len(list(place.envs.glob("*/ready"))) == 1
+    found = place.index("1")
+    assert "wheels/a-1-none.whl" in found["files"] and releases.missing(place, found) == []
+    (releases.environment(place, found) / "ready").unlink()  # the power went while it was being made
+    assert list(releases.wrong(place, "1")) == ["the environment of its pinned wheels"]
+    assert releases.missing(place, found) == ["wheels/a-1-none.whl"]
+    releases.tidy(place)
+    assert not list(place.envs.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -89,6 +103,8 @@ def test_a_release_is_whole_and_shares_what_was_there_before(place: Place) -> No
     [
         (lambda folder, found: (folder / "robot.toml").write_text("xxx"), "robot.toml is not what the index says"),
         (lambda folder, found: (folder / "robot.toml").unlink(), "robot.toml did not arrive"),
+        (lambda folder, found: (folder / "wheels/a-1-none.whl").write_text("x"), "a-1-none.whl is not what the index"),
+        (lambda folder, found: (folder / "wheels/a-1-none.whl").unlink(), "a-1-none.whl did not arrive"),
         (lambda folder, found: found["files"].update({"../../x": found["files"]["robot.toml"]}), "outside"),
     ],
 )
@@ -100,7 +116,7 @@ def test_what_arrived_damaged_leaves_nothing(
     damage(incoming, found)
     with pytest.raises(AgentError, match=words):
         releases.adopt(place, "1", found, incoming, "nobody", lambda words: None)
-    assert place.all_releases() == [] and not place.release("1").exists()
+    assert place.all_releases() == [] and not place.release("1").exists() and not list(place.root.rglob("ready"))
 
 
 def test_rubbish_of_a_deploy_that_was_cut_off_goes(place: Place) -> None:
