@@ -29,7 +29,7 @@ Tell = Callable[[str], None]
 class Options:
     """How, for all robots of one call."""
 
-    do: str = "deploy"  # or rollback, status, uninstall, keep
+    do: str = "deploy"  # or rollback, status, uninstall, prune
     parts: tuple[str, ...] = ()  # path beginnings: only these change; none: everything
     drive: bool = False
     dry: bool = False
@@ -78,7 +78,7 @@ def deploy(target: Target, link: Link, wanted: Wanted | None, options: Options, 
                 session.close()
                 link.run(f"rm -rf {shlex.quote(facts['home'])}/.cache/edgebot")
             return outcome
-        if options.do == "keep":
+        if options.do == "prune":
             gone = session.ask("keep", count=options.keep)["removed"]
             return Outcome(True, f"{len(gone)} releases removed" if gone else "nothing to remove")
         if options.do == "rollback":

@@ -99,7 +99,7 @@ def _main(argv: list[str]) -> int:
 
 def _options(args: object) -> Options:
     values = vars(args)
-    chosen = [name for name in ("rollback", "status", "uninstall") if values[name]]
+    chosen = [name for name in ("rollback", "status", "uninstall", "prune") if values[name]]
     if values["models_only"] and values["config_only"]:
         raise UsageError("--models-only and --config-only together leave out only the code; deploy without them")
     if len(chosen) > 1:
@@ -113,9 +113,8 @@ def _options(args: object) -> Options:
         with _out:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
-    only_keep = values["keep"] is not None and values["prune"]
     return Options(
-        do="keep" if only_keep else chosen[0] if chosen else "deploy", parts=parts, drive=values["drive"],
+        do=chosen[0] if chosen else "deploy", parts=parts, drive=values["drive"],
         dry=values["dry_run"], keep=3 if values["keep"] is None else values["keep"], accept=tuple(values["accept"]),
         wait_s=values["wait"], keep_recordings=values["keep_recordings"], set_clock=values["set_clock"], ask=ask,
     )  # fmt: skip
@@ -161,7 +160,7 @@ def _parser() -> Parser:
         ("config-only", "change only robot.toml and what follows from it"),
         ("drive", "do not hold the wheels at zero while a release is tried"),
         ("yes", "agree to everything that would be asked: set-up, reboot, removal"),
-        ("prune", "with --keep: only remove old releases"),
+        ("prune", "only remove old releases, all but --keep N"),
         ("keep-recordings", "with --uninstall: leave /var/lib/edgebot"),
         ("set-clock", "set the robot's clock as this machine's"),
         ("ask-sudo", "ask for the password that sudo wants on the robots"),

@@ -16,7 +16,7 @@ from edge.deploy.wheels import ROOT, System
 from edge.errors import UsageError
 from edge.units.render import MOTORD_JSON, Place, render
 from robot import calibration
-from robot.config import load
+from robot.config import RobotConfig, load
 
 CURRENT = "/opt/edgebot/current"
 HOLD = "/run/edgebot-deploy/hold"
@@ -61,6 +61,7 @@ def checked(wanted: Wanted) -> Wanted:
     unnamable = [name for name in models if any(sign.isspace() for sign in name)]
     if wanted.policy.endswith(".tflite") and Path(wanted.policy).name in unnamable:
         raise UsageError(f"a unit cannot name {Path(wanted.policy).name!r}; rename the model without spaces")
+    _rendered(config, wanted)
     return Wanted(wanted.robot, wanted.policy, tuple(models.values()), wanted.sim, wanted.arguments)
 
 
@@ -75,12 +76,7 @@ class Release:
 
 def build(wanted: Wanted, system: System) -> Release:
     """Put a release together for one operating system."""
-    config = load(wanted.robot)
-    place = Place(
-        robot=f"{CURRENT}/robot.toml", bin=f"{CURRENT}/venv/bin", user=USER, policy=wanted.policy_there,
-        arguments=wanted.arguments, hold=HOLD, sim=wanted.sim,
-    )  # fmt: skip
-    rendered = render(config, place)
+    rendered = _rendered(load(wanted.robot), wanted)
     sources: dict[str, Path | bytes] = {
         "robot.toml": wanted.robot, "requirements.txt": system.lock, MOTORD_JSON: rendered.pop(MOTORD_JSON).encode()
     }  # fmt: skip
@@ -94,6 +90,15 @@ def build(wanted: Wanted, system: System) -> Release:
         "edgebot": wheels.own().name.split("-")[1], "commit": commit(),
     }  # fmt: skip
     return _release(sources, {name: _entry(source) for name, source in sources.items()}, words)
+
+
+def _rendered(config: RobotConfig, wanted: Wanted) -> dict[str, str]:
+    """Units and what belongs to them, by name."""
+    place = Place(
+        robot=f"{CURRENT}/robot.toml", bin=f"{CURRENT}/venv/bin", user=USER, policy=wanted.policy_there,
+        arguments=wanted.arguments, hold=HOLD, sim=wanted.sim,
+    )  # fmt: skip
+    return render(config, place)
 
 
 MODELS, CONFIG = ("models/",), ("robot.toml", calibration.NAME, MOTORD_JSON, "units/")
