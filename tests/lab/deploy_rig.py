@@ -73,10 +73,10 @@ class Done:
 
 
 class Running:
-    """deploy.sh, not at its end yet."""
+    """deploy.sh, not at its end yet. What it says goes into a log as well."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        self.done = Done(None, time.monotonic())
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.done, self._log = Done(None, time.monotonic()), log
         self._process = subprocess.Popen(
             command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment, errors="replace",
@@ -89,6 +89,8 @@ class Running:
         for line in self._process.stdout:
             if line.strip():
                 self.done.lines.append((time.monotonic(), line.strip()))
+                with self._log.open("a") as file:
+                    file.write(f"{time.strftime('%H:%M:%S')} {line}")
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so long; whether it has ended."""
@@ -192,7 +194,7 @@ class Rig:
         if cache is not None:
             environment["EDGEBOT_CACHE"] = str(cache)
         hosts = [f"{user}@{guest.address}" for guest in guests]
-        return Running([str(ROOT / "deploy.sh"), *hosts, *words], environment)
+        return Running([str(ROOT / "deploy.sh"), *hosts, *words], environment, self.folder / "deploy.log")
 
     def deploy(self, *words: str, accept: bool = True, **how: Any) -> Done:
         """A deploy of the example's robot, simulated, to its end; `words` from `--` on go to the runtime."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.deploy.pi import programs
 from edge.deploy.pi.place import AgentError, Place, differs, pinned, remove, write, write_json, wrong_files
+from edge.deploy.pi.system import pip_wheel
 
 Say = Callable[[str], None]
 ENVIRONMENT_GROWS = 4.0  # what wheels come to when they are installed and compiled, times their own size
@@ -139,11 +140,13 @@ def _environment(place: Place, index: dict[str, Any], incoming: Path, builder: s
     say(f"environment: installing {len(names)} wheels")
     try:
         _give(target, builder)
-        programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", str(target), user=builder)
-        pip = (str(target / "bin/python"), "-I", "-m", "pip", "install", "-q", "--no-index", "--no-deps")
+        venv = ("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", "--without-pip", str(target))
+        programs.run(*venv, user=builder)
+        # The system's pip runs from its wheel and installs itself along with the others: ensurepip would take as long.
+        wheels = [str(pip := pip_wheel()), *(str(incoming / name) for name in names)]
+        install = (str(target / "bin/python"), "-I", f"{pip}/pip", "install", "-q", "--no-index", "--no-deps")
         # What the system has in another version is not touched: the environment's own comes first on its path.
-        wheels = [str(incoming / name) for name in names]
-        programs.run(*pip, "--no-cache-dir", "--ignore-installed", *wheels, user=builder)
+        programs.run(*install, "--no-cache-dir", "--ignore-installed", *wheels, user=builder)
         _give(target, "root")
         os.sync()  # what is called ready survives a power cut
         write(target / "ready", "".join(f"{Path(name).name}\n" for name in sorted(names)).encode())

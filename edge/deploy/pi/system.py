@@ -24,7 +24,7 @@ from edge.deploy.pi.place import OWN_UNITS, USER, AgentError, Place, link, read_
 GROUPS = ("gpio", "video", "spi", "i2c")
 # What each package brings, so that one that is there by another way is not asked for again.
 PACKAGES: dict[str, Callable[[], bool]] = {
-    "python3-venv": lambda: importlib.util.find_spec("ensurepip") is not None and _pip_wheels(),
+    "python3-venv": lambda: importlib.util.find_spec("ensurepip") is not None and pip_wheel() is not None,
     "rsync": lambda: shutil.which("rsync") is not None,
     "python3-lgpio": lambda: importlib.util.find_spec("lgpio") is not None,
     "python3-picamera2": lambda: importlib.util.find_spec("picamera2") is not None,
@@ -111,12 +111,12 @@ def _packages(place: Place, made: dict[str, Any]) -> list[Step]:
     return [Step(f"apt install {' '.join(missing)}", install)]
 
 
-def _pip_wheels() -> bool:
-    """Debian keeps ensurepip's wheels in a package of their own."""
+def pip_wheel() -> Path | None:
+    """The pip that ensurepip would install; Debian keeps it in a package of its own."""
     import ensurepip
 
     folders = (Path(ensurepip.__file__).with_name("_bundled"), Path("/usr/share/python-wheels"))
-    return any(any(folder.glob("pip-*.whl")) for folder in folders)
+    return next((path for folder in folders for path in folder.glob("pip-*.whl")), None)
 
 
 def _people(place: Place, made: dict[str, Any], deployer: str) -> list[Step]:
