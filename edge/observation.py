@@ -121,9 +121,10 @@ class LightObserver:
         """The first observation after a reset, (SIZE, M), of the robots at `where` (M,); the others are left be."""
         few = LightObserver(len(where), self.period_s)
         seen = few.observe(light, range_m, np.zeros((2, len(where)), np.float32))
-        for mine, theirs in zip(self._memory(), few._memory(), strict=True):
+        for mine, theirs in zip(self.memory(), few.memory(), strict=True):
             mine[..., where] = theirs
         return seen
 
-    def _memory(self) -> tuple[Floats, ...]:
+    def memory(self) -> tuple[Floats, ...]:
+        """All that is remembered from one observation to the next, robots last; may be written to."""
         return self._average, self._vectors, self._count

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from train.envs.batch import BatchEnv, Flags, Floats, decide
+from train.envs.batch import BatchEnv, Flags, Floats
 from train.episodes import Episodes
 from train.heads import Head, head_for
 from train.learner import Iteration
-from train.networks import FastMLP, mlp
+from train.networks import FastMLP, NetworkPolicy, mlp
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Rollout:
     next_value: Floats  # the critic at the state each step led to, before resets
 
 
-class ActorCritic(ABC):
+class ActorCritic(NetworkPolicy, ABC):
     """A learner with a policy and a critic of one shape; `update` is the algorithm.
 
     Args:
@@ -64,8 +64,8 @@ class ActorCritic(ABC):
         ]  # fmt: skip
         self._optimizer = optimizer
         self._optimizer.build(self._variables)
-        self._fast_actor, self._fast_critic = FastMLP(self.policy), FastMLP(self.critic)
-        self._continuous = env.continuous
+        self._fast_critic = FastMLP(self.critic)
+        self._act_with(self.policy, env.continuous)
         self._episodes = Episodes(env, seed)
 
     @abstractmethod
@@ -82,19 +82,6 @@ class ActorCritic(ABC):
             self._refresh()
             self.steps = report.steps
             yield report
-
-    def greedy(self, observation: Floats) -> NDArray[Any]:
-        """The likeliest action for each row."""
-        return decide(self._fast_actor(observation), self._continuous)
-
-    def weights(self) -> list[NDArray[Any]]:
-        """The policy's weights."""
-        return [np.asarray(weight) for weight in self.policy.get_weights()]
-
-    def set_policy(self, weights: list[NDArray[Any]]) -> None:
-        """Act with these policy weights from now on."""
-        self.policy.set_weights(weights)
-        self._fast_actor.refresh()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
@@ -127,7 +114,7 @@ class ActorCritic(ABC):
         cut_states: list[Floats] = []
         for i in range(t):
             observations[i], states[i] = episodes.observation, episodes.state
-            actions[i], log_probs[i] = self.head.sample(self._fast_actor(observations[i]), rng)
+            actions[i], log_probs[i] = self._choose(observations[i], rng)
             step = episodes.step(env, actions[i], report)
             rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
             cut_states.append(step.final_state[truncated[i]])
@@ -140,8 +127,12 @@ class ActorCritic(ABC):
             observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
         )
 
+    def _choose(self, observation: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
+        """Actions to learn from, and the logs of their probabilities, (N,) each."""
+        return self.head.sample(self._fast(observation), rng)
+
     def _refresh(self) -> None:
-        self._fast_actor.refresh()
+        self._fast.refresh()
         self._fast_critic.refresh()
         self.head.refresh()
 

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from train.envs.batch import decide
+
 Floats = NDArray[np.float32]
 
 
@@ -86,3 +88,27 @@ class FastMLP:
             x = self._activation(x)
         x = x @ weight + bias
         return x if self._last is None else self._last(x)
+
+
+class NetworkPolicy:
+    """A learner's side that acts: its policy is a network whose outputs `train.envs.batch.decide` reads."""
+
+    policy: keras.Sequential
+    _fast: FastMLP
+    _continuous: bool
+
+    def _act_with(self, policy: keras.Sequential, continuous: bool) -> None:
+        self.policy, self._fast, self._continuous = policy, FastMLP(policy), continuous
+
+    def greedy(self, observation: Floats) -> NDArray[Any]:
+        """The best action known, for each row."""
+        return decide(self._fast(observation), self._continuous)
+
+    def weights(self) -> list[NDArray[Any]]:
+        """The policy's weights."""
+        return [np.asarray(weight) for weight in self.policy.get_weights()]
+
+    def set_policy(self, weights: list[NDArray[Any]]) -> None:
+        """Act with these policy weights from now on."""
+        self.policy.set_weights(weights)
+        self._fast.refresh()

@@ -1,6 +1,6 @@
 """What can be learnt: a name, its settings, and the environments for training, choosing and evaluation.
 
-A robot task is listed in `ROBOT_TASKS`; any other name is taken as a Gymnasium id.
+A robot task is listed in `train.envs.ROBOT_TASKS`; any other name is taken as a Gymnasium id.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
+from train.envs import ROBOT_TASKS
 from train.envs.batch import BatchEnv
 from train.envs.gym_batch import GymBatch, Interface, make_one
 from train.evaluation import Act
 from train.settings import override, setting
 
-ROBOT_TASKS = {"light": "train.envs.light:LightTask"}
 OTHER_TASKS = {"detector": "train.detector.train:main"}
 EVALUATION_SEEDS = 1_000_000
 """Seeds from here on are for evaluation; training and choosing stay below."""

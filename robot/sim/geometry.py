@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
 
-_SCALE = 1e-12  # see cast_fan
-_GRAZE = 1e-7
-_EDGE_ON = 1e-6  # m2; a face seen so flat has no visible width
+SCALE = 1e-12  # see cast_fan
+GRAZE = 1e-7
+EDGE_ON = 1e-6  # m2; a face seen so flat has no visible width
 
 
 @dataclass(frozen=True)
@@ -162,13 +162,13 @@ class FanCaster:
         np.multiply(ahead[:-1], left[1:], out=inverse)
         np.multiply(ahead[1:], left[:-1], out=width)
         inverse -= width
-        np.copyto(inverse, np.inf, where=inverse <= _EDGE_ON)
-        np.divide(_SCALE, inverse, out=inverse)
+        np.copyto(inverse, np.inf, where=inverse <= EDGE_ON)
+        np.divide(SCALE, inverse, out=inverse)
 
         def nearest(side: Floats, row: Floats, secant: float) -> None:
             np.subtract(side[1:], side[:-1], out=width)
             np.multiply(width, inverse, out=value)
-            np.subtract(_GRAZE, side[:-1], out=back)
+            np.subtract(GRAZE, side[:-1], out=back)
             np.minimum(value, back, out=value)
             np.minimum(value, side[1:], out=value)
             np.maximum.reduce(value, axis=(0, 1), out=row)
@@ -177,7 +177,7 @@ class FanCaster:
 
         ray = 0
         for tangent in tangents:
-            scale = 1 / (_SCALE * math.sqrt(1 + tangent * tangent))
+            scale = 1 / (SCALE * math.sqrt(1 + tangent * tangent))
             if tangent == 0:
                 nearest(left, out[ray, part], scale)
                 ray += 1

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robot.sim.collision import Obstacles
 from robot.sim.geometry import FanCaster, ShadowCaster, rectangles
+from robot.sim.lookup import MapTable
 from robot.sim.maps import PERSON_RADIUS_M
 from robot.sim.persons import Persons
 from robot.sim.room import Room
 
 Floats = NDArray[np.floating]
 Where = NDArray[np.intp] | slice
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Who does the world's innermost loops: NumPy, or classes that extend these (`train.compiled`)."""
+
+    fan: type[FanCaster] = FanCaster
+    shadow: type[ShadowCaster] = ShadowCaster
+    obstacles: type[Obstacles] = Obstacles
+    maps: type[MapTable] = MapTable
+
+
+NUMPY = Kernels()
 
 
 class Layout:
@@ -24,20 +39,29 @@ class Layout:
     points, which no ray meets.
     """
 
-    def __init__(self, boxes: int, people: int, legs: int, n: int, chunk: int, dtype: type[np.floating]) -> None:
+    def __init__(
+        self,
+        boxes: int,
+        people: int,
+        legs: int,
+        n: int,
+        chunk: int,
+        dtype: type[np.floating],
+        kernels: Kernels = NUMPY,
+    ) -> None:
         self.capacity = (boxes, people, legs)
         self.corner_x = np.zeros((5, 1 + boxes, n), dtype)
         self.corner_y = np.zeros((5, 1 + boxes, n), dtype)
         self.lamp = np.zeros((2, n), dtype)
-        self.obstacles = Obstacles(boxes, people, n, dtype)
+        self.obstacles = kernels.obstacles(boxes, people, n, dtype)
         self.persons = Persons(people, legs, n, dtype)
         self.obstacles.person = self.persons.position
         # From the lamp to the boxes' corners; the walls of a rectangle never shade.
         self._lamp_x = np.zeros((5, boxes, n), dtype)
         self._lamp_y = np.zeros((5, boxes, n), dtype)
         self._lamp_area = np.full((4, boxes, n), np.inf, dtype)
-        self._fan = FanCaster(1 + boxes, chunk, dtype)
-        self._shadow = ShadowCaster(boxes, chunk, dtype)
+        self._fan = kernels.fan(1 + boxes, chunk, dtype)
+        self._shadow = kernels.shadow(boxes, chunk, dtype)
 
     @staticmethod
     def needed(rooms: Sequence[Room]) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import RobotError
+from robot.sim.dock_rooms import make_dock_room
 from robot.sim.geometry import Rectangles, corners_of, distance_to_rectangles, rectangles, sees, separation
 from robot.sim.maps import MARGIN_M, PERSON_RADIUS_M, ROBOT_RADIUS_M, free_space, geodesic, nodes
 from robot.sim.room import Person, Room
@@ -65,7 +66,8 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
     Args:
         task: "light" (a lamp), "range" (objects clear of walls and of each other), "person" (a standing person and
             distractors), "demo" (a lamp, objects and a person), "follow" (three persons who walk, of whom the first,
-            nearest and ahead of the robot at the start, goes round and round and is to be followed).
+            nearest and ahead of the robot at the start, goes round and round and is to be followed), "dock" (a lamp in
+            the next room, see `robot.sim.dock_rooms`).
         level: "easy" (half-sizes of at most 0.22 m, wide passages) or "hard" (up to 0.5 m; in half of the rooms the
             lamp cannot be seen from the start).
         seed: 0 or more; from `EVALUATION_SEEDS` on for evaluation.
@@ -74,12 +76,14 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
     Raises:
         RobotError: an unknown task or level, or a negative seed.
     """
-    if task not in TASKS:
-        raise RobotError(f"there is no task {task!r} to make a room for; choose one of {', '.join(TASKS)}")
+    if task not in (*TASKS, "dock"):
+        raise RobotError(f"there is no task {task!r} to make a room for; choose one of {', '.join(TASKS)}, dock")
     if level not in LEVELS:
         raise RobotError(f"there is no level {level!r} of rooms; choose one of {', '.join(LEVELS)}")
     if seed < 0:
         raise RobotError(f"the room's seed is {seed}; it must be 0 or more")
+    if task == "dock":
+        return make_dock_room(level, seed)
     rng = np.random.default_rng([seed, TASKS.index(task), LEVELS.index(level), walkers])
     for _ in range(200):
         room = _attempt(task, level, seed, walkers, rng)

@@ -18,8 +18,8 @@ from robot.errors import RobotError
 from robot.sim import light
 from robot.sim.collision import resolve
 from robot.sim.keyed import Keyed, Stream
-from robot.sim.layout import Layout
-from robot.sim.lookup import FLUENCE, GEODESIC, VECTOR_X, VECTOR_Y, MapTable
+from robot.sim.layout import NUMPY, Kernels, Layout
+from robot.sim.lookup import FLUENCE, GEODESIC, VECTOR_X, VECTOR_Y
 from robot.sim.maps import PERSON_RADIUS_M
 from robot.sim.motors import Motors, drive_arc
 from robot.sim.room import PersonState, Room
@@ -43,6 +43,7 @@ class World:
         config: the robot. rooms: one per robot (the same object may serve several: its maps are shared).
         seed: of all noise. robot_ids: (N,) what noise is keyed by; 0..N-1 unless given.
         noise: False for perfect sensors and motors as configured. tick_s: of a step. dtype: of the state.
+        kernels: who does the innermost loops; NumPy is the reference.
 
     Attributes:
         pose: (3, N) x, y (m), yaw (rad). wheel_speed: (2, N) m/s. contact: (N,) whether the last tick touched anything;
@@ -65,6 +66,7 @@ class World:
         tick_s: float = 0.02,
         dtype: type[np.floating] = np.float32,
         sonar_rays: int = SONAR_RAYS,
+        kernels: Kernels = NUMPY,
     ) -> None:
         n = len(rooms)
         ids = np.arange(n) if robot_ids is None else np.asarray(robot_ids)
@@ -89,8 +91,9 @@ class World:
         half = math.radians(config.range.half_cone_deg)
         self._tangents = tuple(math.tan(half * i / (sonar_rays // 2)) for i in range(sonar_rays // 2 + 1))
         self._heading: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
-        self._maps = MapTable(n, dtype)
-        self._layout = Layout(*Layout.needed(rooms), n, min(CHUNK, n), dtype)
+        self._maps = kernels.maps(n, dtype)
+        self._kernels = kernels
+        self._layout = self._make_layout(Layout.needed(rooms))
         self.reset(np.arange(n), rooms)
 
     @property
@@ -222,6 +225,14 @@ class World:
         """(N,) m to the lamp round the obstacles, for a disc of the robot's width and a margin."""
         return self._maps.at(self.pose[0], self.pose[1])[:, GEODESIC]
 
+    def person_places(self) -> NDArray[np.floating]:
+        """(2, P, N) m, where the persons of each robot's room are now; absent ones are far away."""
+        return self._layout.persons.position
+
+    def boxes(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """x and y (5, B, N) m of the corners of each room's obstacles, the first repeated; absent ones are points."""
+        return self._layout.corner_x[:, 1:], self._layout.corner_y[:, 1:]
+
     def persons(self, index: int) -> list[PersonState]:
         """Where the persons of robot `index`'s room are now."""
         return self._layout.persons.states(index)
@@ -239,9 +250,12 @@ class World:
         self._layout.cast(origin, cos, sin, tangents, out, where)
         return out
 
+    def _make_layout(self, capacity: tuple[int, int, int]) -> Layout:
+        return Layout(*capacity, self.n, min(CHUNK, self.n), self.dtype, self._kernels)
+
     def _enlarge(self, capacity: tuple[int, int, int]) -> None:
         """A larger layout for all; persons who are on their way stay where they are."""
-        old, new = self._layout, Layout(*capacity, self.n, min(CHUNK, self.n), self.dtype)
+        old, new = self._layout, self._make_layout(capacity)
         for index, room in enumerate(self.rooms):
             new.enter(index, room)
         new.persons.resume(old.persons)

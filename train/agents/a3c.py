@@ -20,12 +20,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from train.envs.batch import BatchEnv, Floats, decide
+from train.envs.batch import BatchEnv
 from train.episodes import Episodes
 from train.gae import gae
 from train.heads import Head, head_for
 from train.learner import Iteration
-from train.networks import FastMLP, mlp
+from train.networks import FastMLP, NetworkPolicy, mlp
 from train.settings import setting
 
 
@@ -61,7 +61,7 @@ class Worker:
         self.seed = seed
 
 
-class A3C:
+class A3C(NetworkPolicy):
     """The learner."""
 
     Settings = A3CSettings
@@ -83,8 +83,7 @@ class A3C:
             s.learning_rate, rho=0.99, epsilon=1e-5, global_clipnorm=s.max_grad_norm
         )
         self._optimizer.build(self._shared)
-        self._fast = FastMLP(self.policy)
-        self._continuous = env.continuous
+        self._act_with(self.policy, env.continuous)
         self._workers = [Worker(env.like(s.each), self.policy, self.critic, own >> 1) for own in seeds]
         self._count = threading.Lock()
 
@@ -103,19 +102,6 @@ class A3C:
                 report.losses = dict(zip(self.LOSSES, np.mean(losses, 0).tolist(), strict=True)) if losses else {}
                 self._fast.refresh()
                 yield report
-
-    def greedy(self, observation: Floats) -> NDArray[Any]:
-        """The likeliest action for each row."""
-        return decide(self._fast(observation), self._continuous)
-
-    def weights(self) -> list[NDArray[Any]]:
-        """The policy's weights."""
-        return [np.asarray(weight) for weight in self.policy.get_weights()]
-
-    def set_policy(self, weights: list[NDArray[Any]]) -> None:
-        """Act with these policy weights from now on."""
-        self.policy.set_weights(weights)
-        self._fast.refresh()
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights, optimiser, and where every worker's episodes stand."""

@@ -8,13 +8,12 @@
 | `prioritized` | surprising steps are learnt from more often (Schaul et al. 2016, arXiv:1511.05952) |
 | `n_step` | rewards of so many steps before the network's guess (Sutton 1988) |
 
-One round: N environments act for some steps in NumPy on copied weights, then one compiled function makes all gradient
-steps on the minibatches drawn for it. The policy that is kept is the trunk with the advantages: they rank the actions.
+The rounds are those of `train.off_policy`. The policy that is kept is the trunk with the advantages: they rank the
+actions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +23,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from train.envs.batch import BatchEnv, Floats
-from train.episodes import Episodes
-from train.learner import Iteration
-from train.networks import FastMLP, mlp
-from train.replay import Replay
+from train.networks import NetworkPolicy, mlp
+from train.off_policy import OffPolicy
 from train.schedules import linear
 from train.settings import setting
 
@@ -90,14 +87,16 @@ class Network:
         return self._value(x) + scores - less(scores, 1, keepdims=True)
 
 
-class DQN:
+class DQN(NetworkPolicy, OffPolicy):
     """The learner."""
 
     Settings = DQNSettings
     default_steps = 50_000
+    LOSSES = ("loss", "q", "error")
 
     def __init__(self, env: BatchEnv, settings: DQNSettings, seed: int) -> None:
-        self.settings, self.seed, self.steps, self._copied = settings, seed, 0, 0
+        super().__init__(env, settings, seed, settings.n_step, settings.alpha if settings.prioritized else 0.0)
+        self._copied = 0
         start = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]) >> 1
         self.network = Network(env.observation_size, env.actions, settings, start)
         self.target = Network(env.observation_size, env.actions, settings, start)
@@ -105,89 +104,45 @@ class DQN:
         kind = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[settings.optimizer]
         self._optimizer = kind(settings.learning_rate, global_clipnorm=settings.max_grad_norm)
         self._optimizer.build(self.network.variables)
-        self._fast = FastMLP(self.policy)
-        alpha = settings.alpha if settings.prioritized else 0.0
-        self.replay = Replay(env, settings.replay, settings.gamma, settings.n_step, alpha)
-        self._episodes = Episodes(env, seed)
-
-    def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
-        """Iterate until `total_steps` environment steps are done; exploration and learning rate run towards it."""
-        s = self.settings
-        acts = -(-s.train_every // env.n)
-        rounds = max(1, s.iteration // (acts * env.n))
-        while self.steps < total_steps:
-            self._episodes.ready(env, self.steps)
-            report, losses = Iteration(self.steps), []
-            rng = np.random.default_rng([self.seed, 2, self.steps])
-            for _ in range(rounds):
-                self._act(env, acts, linear(1.0, s.epsilon_end, self._share(total_steps, s.epsilon_share)), rng, report)
-                self.steps += acts * env.n
-                if self.steps >= s.learning_starts and len(self.replay) >= s.batch:
-                    losses.append(self._update(self.steps / total_steps, rng))
-            report.steps = self.steps
-            if losses:
-                names = ("loss", "q", "error")
-                report.losses = dict(zip(names, np.mean(losses, 0).tolist(), strict=True))
-            yield report
-
-    def greedy(self, observation: Floats) -> NDArray[Any]:
-        """The action of the highest Q for each row."""
-        return self._fast(observation).argmax(1)
-
-    def weights(self) -> list[NDArray[Any]]:
-        """The policy's weights."""
-        return [np.asarray(weight) for weight in self.policy.get_weights()]
-
-    def set_policy(self, weights: list[NDArray[Any]]) -> None:
-        """Act with these policy weights from now on."""
-        self.policy.set_weights(weights)
-        self._fast.refresh()
+        self._act_with(self.policy, False)
+        self._actions = env.actions
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Networks, optimiser, memory, and how the environments came to where they are."""
-        arrays = {f"variable_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._all())}
-        counts = {"steps": np.asarray(self.steps), "copied": np.asarray(self._copied)}
-        return arrays | counts | self.replay.arrays() | self._episodes.arrays()
+        """As every learner with a memory, and when the targets were copied."""
+        return super().state() | {"copied": np.asarray(self._copied)}
 
     def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
         """Go back to what `state` told. Raises KeyError or ValueError where it does not fit these settings."""
-        for i, variable in enumerate(self._all()):
-            variable.assign(state[f"variable_{i}"])
-        self._fast.refresh()
-        self.replay.load(state)
-        self._episodes.load(state, env)
-        self.steps, self._copied = int(state["steps"]), int(state["copied"])
+        super().load(state, env)
+        self._copied = int(state["copied"])
 
-    def _all(self) -> list[Any]:
+    def everything(self) -> list[Any]:
         return [*self.network.variables, *self.target.variables, *self._optimizer.variables]
 
-    def _share(self, total_steps: int, of: float) -> float:
-        """How much of the first `of` of all steps is done, 0 to 1 and beyond."""
-        return self.steps / (total_steps * of) if of > 0.0 else 1.0
+    def refresh(self) -> None:
+        self._fast.refresh()
 
-    def _act(self, env: BatchEnv, count: int, epsilon: float, rng: np.random.Generator, report: Iteration) -> None:
-        """Epsilon-greedy steps into the memory."""
-        for _ in range(count):
-            seen = self._episodes.observation
-            chosen = self._fast(seen).argmax(1)
-            stray = rng.random(env.n) < epsilon
-            chosen = np.where(stray, rng.integers(env.actions, size=env.n), chosen)
-            self.replay.add(seen, chosen, self._episodes.step(env, chosen, report))
+    def explore(self, seen: Floats, rng: np.random.Generator, share: float) -> NDArray[Any]:
+        """Epsilon-greedy."""
+        s, n = self.settings, len(seen)
+        epsilon = linear(1.0, s.epsilon_end, share / s.epsilon_share if s.epsilon_share > 0.0 else 1.0)
+        chosen = self._fast(seen).argmax(1)
+        stray = rng.random(n) < epsilon
+        return np.where(stray, rng.integers(self._actions, size=n), chosen)
 
-    def _update(self, done: float, rng: np.random.Generator) -> list[float]:
+    def update(self, share: float, rng: np.random.Generator) -> list[float]:
         """One round of gradients."""
         s = self.settings
         if not s.fixed_targets or self.steps - self._copied >= s.target_every or self._copied == 0:
             for copy, variable in zip(self.target.variables, self.network.variables, strict=True):
                 copy.assign(variable)
             self._copied = self.steps
-        self._optimizer.learning_rate.assign(s.learning_rate * linear(1.0, s.learning_rate_end, done))
-        batch = self.replay.sample((s.gradient_steps, s.batch), rng, linear(s.beta, 1.0, done))
+        self._optimizer.learning_rate.assign(s.learning_rate * linear(1.0, s.learning_rate_end, share))
+        batch = self.replay.sample((s.gradient_steps, s.batch), rng, linear(s.beta, 1.0, share))
         errors, means = self._optimise(
             batch.observation, batch.action, batch.reward, batch.following, batch.discount, batch.weight
         )
         self.replay.reprioritize(batch.index, errors.numpy())
-        self._fast.refresh()
         told: list[float] = means.numpy().tolist()
         return told
 

@@ -62,6 +62,7 @@ class Reinforce:
 
     def __init__(self, env: BatchEnv, settings: ReinforceSettings, seed: int) -> None:
         self.settings, self.seed, self.steps, self.iteration = settings, seed, 0, 0
+        self._over = False  # learning is: what acts is `policy`
         self.head: Head = Bernoulli() if env.actions == 2 else Categorical(env.actions)
         seeds = (np.random.SeedSequence([seed, 1]).generate_state(2) >> 1).tolist()
         s, inputs = settings, env.observation_size
@@ -91,10 +92,13 @@ class Reinforce:
 
     def weights(self) -> list[NDArray[Any]]:
         """The policy's weights, with a score for each action."""
+        if self._over:
+            return [np.asarray(weight) for weight in self.policy.get_weights()]
         return self.head.scores([np.asarray(weight) for weight in self.network.get_weights()])
 
     def set_policy(self, weights: list[NDArray[Any]]) -> None:
         """Act with these policy weights from now on."""
+        self._over = True
         self.policy.set_weights(weights)
         self.head = Categorical(self.policy.output_shape[-1])
         self._fast.copy(weights)

@@ -1,15 +1,13 @@
 """Soft actor-critic (Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905), with automatic temperature.
 
 The policy is a normal distribution squashed by tanh; two critics, of whose copies the smaller value is believed; the
-temperature follows the entropy to its target, minus the number of actions. N environments act for some steps in NumPy
-on copied weights, then one compiled function makes all gradient steps on the minibatches drawn for it. The policy that
-is kept is the mean, squashed.
+temperature follows the entropy to its target, minus the number of actions. The rounds are those of `train.off_policy`.
+The policy that is kept is the mean, squashed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +17,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from train.envs.batch import BatchEnv, Floats
-from train.episodes import Episodes
-from train.learner import Iteration
 from train.networks import FastMLP, mlp
-from train.replay import Replay
+from train.off_policy import OffPolicy
 from train.settings import setting
 
 LOG_STD = (-5.0, 2.0)
@@ -46,7 +42,7 @@ class SACSettings:
     hidden: tuple[int, ...] = setting((64, 64), "widths of the relu layers, of policy and critics each")
 
 
-class SAC:
+class SAC(OffPolicy):
     """The learner."""
 
     Settings = SACSettings
@@ -54,7 +50,7 @@ class SAC:
     LOSSES = ("policy_loss", "critic_loss", "entropy", "temperature")
 
     def __init__(self, env: BatchEnv, settings: SACSettings, seed: int) -> None:
-        self.settings, self.seed, self.steps = settings, seed, 0
+        super().__init__(env, settings, seed)
         s, inputs, self.actions = settings, env.observation_size, env.actions
         seeds = (np.random.SeedSequence([seed, 1]).generate_state(3) >> 1).tolist()
 
@@ -74,30 +70,6 @@ class SAC:
             optimizer.build(variables)
         self._fast = FastMLP(self.actor)
         self._kept: FastMLP | None = None
-        self.replay = Replay(env, s.replay, s.gamma)
-        self._episodes = Episodes(env, seed)
-
-    def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
-        """Iterate until `total_steps` environment steps are done."""
-        s = self.settings
-        acts = -(-s.train_every // env.n)
-        rounds = max(1, s.iteration // (acts * env.n))
-        while self.steps < total_steps:
-            self._episodes.ready(env, self.steps)
-            report, losses = Iteration(self.steps), []
-            rng = np.random.default_rng([self.seed, 2, self.steps])
-            for _ in range(rounds):
-                for _ in range(acts):
-                    seen = self._episodes.observation
-                    chosen = self._explore(seen, rng)
-                    self.replay.add(seen, chosen, self._episodes.step(env, chosen, report))
-                    self.steps += env.n
-                if self.steps >= s.learning_starts:
-                    losses.append(self._update(rng))
-            report.steps = self.steps
-            if losses:
-                report.losses = dict(zip(self.LOSSES, np.mean(losses, 0).tolist(), strict=True))
-            yield report
 
     def greedy(self, observation: Floats) -> NDArray[Any]:
         """The squashed mean for each row."""
@@ -115,32 +87,22 @@ class SAC:
         self.policy.set_weights(weights)
         self._kept = FastMLP(self.policy)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Networks, optimisers, memory, and how the environments came to where they are."""
-        arrays = {f"variable_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._all())}
-        return arrays | {"steps": np.asarray(self.steps)} | self.replay.arrays() | self._episodes.arrays()
-
-    def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
-        """Go back to what `state` told. Raises KeyError or ValueError where it does not fit these settings."""
-        for i, variable in enumerate(self._all()):
-            variable.assign(state[f"variable_{i}"])
-        self._fast.refresh()
-        self.replay.load(state)
-        self._episodes.load(state, env)
-        self.steps = int(state["steps"])
-
-    def _all(self) -> list[Any]:
+    def everything(self) -> list[Any]:
         learnt = [*self.actor.trainable_variables, *self._critic_variables, *self._target_variables]
         return [*learnt, self._log_temperature, *(v for o in self._optimizers for v in o.variables)]
 
-    def _explore(self, seen: Floats, rng: np.random.Generator) -> Floats:
+    def refresh(self) -> None:
+        self._fast.refresh()
+
+    def explore(self, seen: Floats, rng: np.random.Generator, share: float) -> Floats:
+        """At random at first, then as the policy is uncertain."""
         if self.steps < self.settings.learning_starts:
             return rng.uniform(-1.0, 1.0, (len(seen), self.actions)).astype(np.float32)
         outputs = self._fast(seen)
         mean, log_std = outputs[:, : self.actions], np.clip(outputs[:, self.actions :], *LOG_STD)
         return np.tanh(mean + np.exp(log_std) * rng.standard_normal(mean.shape, np.float32))
 
-    def _update(self, rng: np.random.Generator) -> list[float]:
+    def update(self, share: float, rng: np.random.Generator) -> list[float]:
         """One round of gradients."""
         s = self.settings
         batch = self.replay.sample((s.gradient_steps, s.batch), rng)
@@ -148,7 +110,6 @@ class SAC:
         means: list[float] = self._optimise(
             batch.observation, batch.action, batch.reward, batch.following, batch.discount, noise
         ).numpy().tolist()  # fmt: skip
-        self._fast.refresh()
         return means
 
     def _draw(self, observation: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

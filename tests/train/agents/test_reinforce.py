@@ -89,3 +89,13 @@ def test_the_kept_policy_scores_as_the_trained_one_chooses() -> None:
     agent.policy.set_weights(agent.weights())
     seen = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     np.testing.assert_array_equal(FastMLP(agent.policy)(seen).argmax(1), agent.greedy(seen))
+
+
+def test_what_was_chosen_can_be_kept() -> None:
+    """Of two actions the learner has one output, the policy that is kept has two."""
+    agent = Reinforce(Echo(2, 2), ReinforceSettings(envs=2, max_steps=4), seed=0)
+    kept = [weight + 1.0 for weight in agent.weights()]
+    agent.set_policy(kept)
+    agent.policy.set_weights(agent.weights())
+    for mine, given in zip(agent.weights(), kept, strict=True):
+        np.testing.assert_array_equal(mine, given)

@@ -1,9 +1,9 @@
-"""`edgebot/Light-v0`: the task `light` for one robot, behind Gymnasium's interface.
+"""The robot's tasks for one robot, behind Gymnasium's interface: `edgebot/Light-v0` and its siblings.
 
     import gymnasium, train.envs
     env = gymnasium.make("edgebot/Light-v0", level="hard")
 
-It is `LightBatch` with one robot. Each reset draws a room; `options={"room_seed": 1_000_037}` asks for one.
+Each is the task's batch with one robot. A reset draws a room; `options={"room_seed": 1_000_037}` asks for one.
 """
 
 from __future__ import annotations
@@ -15,38 +15,43 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from edge import observation
 from robot.sim.room import Room
-from robot.sim.rooms import RoomPool, make_room
-from train.envs.light import GOAL_M, TWISTS, LightBatch, LightSettings
-from train.settings import override
+from robot.sim.rooms import make_room
+from train.envs.robot import RobotBatch
+from train.envs.robot_task import RobotTask
+from train.tasks import make
 from train.topdown import draw_map
 
-ID = "edgebot/Light-v0"
 
-
-class LightEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One robot that looks for its lamp.
+class RobotEnv(gymnasium.Env[NDArray[np.float32], Any]):
+    """One robot at a task.
 
     Args:
+        task: which, by its name.
         render_mode: "rgb_array" for a map of the room from above.
-        settings: over `LightSettings`, by name, such as `level="easy"`.
+        settings: over the task's, by name, such as `level="easy"`, `continuous=True`, `wheels=True`.
 
-    Observation: `edge.observation`, float32 within -1..1. Actions: `TWISTS`. Reward: way to the lamp gained (m), less
-    a small cost of time and of contact, 3 at the lamp. Terminated at the lamp, truncated at the time limit.
+    Observation: float32 within -1..1. Actions: a motion to choose, or two numbers within -1..1
+    (`train.envs.body.Controls`). Terminated where the task ends, truncated at the time limit; `info["is_success"]`.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}
 
-    def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
+    def __init__(self, task: str, render_mode: str | None = None, **settings: Any) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode is {render_mode!r}, expected None or 'rgb_array'")
         self.render_mode = render_mode
-        self.settings = override(LightSettings(), settings)
-        self.observation_space = spaces.Box(-1.0, 1.0, (observation.SIZE,), np.float32)
-        self.action_space = spaces.Discrete(len(TWISTS))
-        self._rooms = RoomPool("light", self.settings.level, range(self.settings.rooms))
-        self._batch: LightBatch | None = None
+        made: Any = make(task, settings)
+        self._task: RobotTask = made
+        self._rooms = self._task.rooms()
+        probe = self._make(self._rooms[0])
+        self.observation_space = spaces.Box(-1.0, 1.0, (probe.observation_size,), np.float32)
+        self.action_space: spaces.Space[Any] = (
+            spaces.Box(-1.0, 1.0, (probe.actions,), np.float32)
+            if probe.continuous
+            else spaces.Discrete(probe.actions)
+        )  # fmt: skip
+        self._batch: RobotBatch | None = None
         self._trail: list[tuple[float, float]] = []
 
     def reset(
@@ -54,10 +59,10 @@ class LightEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         super().reset(seed=seed)
         if options and "room_seed" in options:
-            room = make_room("light", self.settings.level, int(options["room_seed"]))
+            room = make_room(self._task.room_task, self._task.settings.level, int(options["room_seed"]))
         else:
             room = self._rooms[int(self.np_random.integers(len(self._rooms)))]
-        self._batch = LightBatch([room], 1, self.settings, goal_m=GOAL_M, in_order=True)
+        self._batch = self._make(room)
         seen, _ = self._batch.reset(int(self.np_random.integers(2**31)))
         self._trail = [self._place()]
         return seen[0], {"room_seed": room.seed}
@@ -67,16 +72,20 @@ class LightEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             raise gymnasium.error.ResetNeeded("call reset() before step()")
         step = self._batch.step(np.array([action]))
         terminated, truncated = bool(step.terminated[0]), bool(step.truncated[0])
-        seen = step.final_state[0, : observation.SIZE]  # the batch has begun a new episode already where this one ended
+        seen = step.final_observation[0]  # the batch has begun a new episode already where this one ended
         if not (terminated or truncated):
             self._trail.append(self._place())
-        return seen.copy(), float(step.reward[0]), terminated, truncated, {"is_success": terminated}
+        success = step.success is not None and bool(step.success[0])
+        return seen.copy(), float(step.reward[0]), terminated, truncated, {"is_success": success}
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
         if self.render_mode is None or self._batch is None:
             return None
         world = self._world()
-        return draw_map(world.rooms[0], world.pose[:, 0], self._trail, world.config.radius_m)
+        return draw_map(world.rooms[0], world.pose[:, 0], self._trail, world.config.radius_m, world.persons(0))
+
+    def _make(self, room: Room) -> RobotBatch:
+        return self._task.batch([room], 1, judged=True, in_order=True)
 
     def _world(self) -> Any:
         assert self._batch is not None and self._batch.world is not None

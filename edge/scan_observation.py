@@ -1,0 +1,100 @@
+"""What a policy sees that finds its way by the sonar alone: the range now, and what was heard all around before.
+
+One narrow cone sees little at a time, so the last range heard in each of `SECTORS` directions is kept, in a frame that
+does not turn with the robot, and shortened or lengthened as the robot drives. Dead reckoning is by what was commanded.
+Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
+
+Floats = NDArray[np.float32]
+
+NAME = "scan"
+VERSION = 1
+"""Raised with every change of meaning below."""
+
+SECTORS = 24
+FIELDS = (
+    "range_near",  # 0 at the sonar .. 1 at NEAR_M and beyond; 0 where the echo is missing, as an obstacle
+    "range_far",  # the same for FAR_M
+    "range_valid",  # 1, or 0 where the echo is missing
+    "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
+    "last_omega",
+    "off_sector",  # the heading from the middle of the first sector: -1..1 over its width
+    *(f"heard_{k}" for k in range(SECTORS)),  # ahead, then to the left all round: 1 close by .. near 0 far; 0: not yet
+)
+SIZE = len(FIELDS)
+_FIRST = SIZE - SECTORS
+_WIDTH = 2 * math.pi / SECTORS
+CLOSE_M, HEARD_M = 0.2, 4.0
+"""What was heard so far away is told as 1, and as almost 0; between them by the logarithm."""
+_LEAST = 0.02
+
+
+class ScanObserver:
+    """Builds observations, one a decision, for `n` robots. Arguments as `edge.observation.LightObserver` has them."""
+
+    def __init__(self, n: int, period_s: float) -> None:
+        if not period_s > 0:
+            raise ValueError(f"period_s is {period_s!r}; it must be greater than 0")
+        self.n, self.period_s = n, period_s
+        self._out = np.zeros((SIZE, n), np.float32)
+        self._heard = np.zeros((SECTORS, n), np.float32)  # m, in the frame that does not turn; 0: not yet
+        self._yaw = np.zeros(n, np.float32)  # of the robot in that frame, in sectors
+        self._sectors = np.arange(SECTORS)[:, None]
+
+    def reset(self, where: NDArray[Any] | slice = slice(None)) -> None:
+        """Forget the past of all robots, or of those that a mask or index names."""
+        self._heard[:, where] = 0.0
+        self._yaw[where] = 0.0
+
+    def observe(self, looked: Floats | None, range_m: Floats, command: Floats) -> Floats:
+        """The observation of this moment.
+
+        Args:
+            looked: nothing of it is used.
+            range_m: (n,) metres; NaN or infinite where the echo is missing.
+            command: (2, n) the v (m/s) and omega (rad/s) commanded since the last observation; zeros at first.
+
+        Returns:
+            (SIZE, n) float32 within -1..1, rows as in `FIELDS`; the same array at each call.
+        """
+        out, heard = self._out, self._heard
+        valid = np.isfinite(range_m)
+        clean = np.where(valid, range_m, np.float32(0.0))
+        out[0] = np.minimum(clean * np.float32(1.0 / NEAR_M), 1.0)
+        out[1] = np.minimum(clean * np.float32(1.0 / FAR_M), 1.0)
+        out[2] = valid
+        out[3], out[4] = command[0] * np.float32(1.0 / V_MPS), command[1] * np.float32(1.0 / OMEGA_RADPS)
+
+        # What lies at an angle comes nearer by the cosine of the way. It may also change its sector: that is let be.
+        course = self._yaw + command[1] * np.float32(0.5 * self.period_s / _WIDTH)
+        ahead = np.cos((self._sectors - course) * np.float32(_WIDTH)).astype(np.float32)
+        moved = np.maximum(heard - command[0] * np.float32(self.period_s) * ahead, np.float32(0.5 * CLOSE_M))
+        np.copyto(heard, moved, where=heard > 0.0)
+        yaw = self._yaw + command[1] * np.float32(self.period_s / _WIDTH)
+        self._yaw = yaw - SECTORS * np.floor(yaw * np.float32(1.0 / SECTORS))
+        sector = np.rint(self._yaw)
+        here = sector.astype(np.intp) % SECTORS
+        heard[here, np.arange(self.n)] = np.where(valid, np.maximum(clean, 0.5 * CLOSE_M), np.float32(HEARD_M))
+        out[5] = 2.0 * (self._yaw - sector)
+        around = np.take_along_axis(heard, (here + self._sectors) % SECTORS, 0)
+        scale = np.float32(1.0 / math.log(HEARD_M / CLOSE_M))
+        near = 1.0 - np.log(np.maximum(around, np.float32(CLOSE_M)) * np.float32(1.0 / CLOSE_M)) * scale
+        out[_FIRST:] = np.where(around > 0.0, np.maximum(near, np.float32(_LEAST)), np.float32(0.0))
+        return np.clip(out, -1.0, 1.0, out=out)
+
+    def observe_some(self, where: NDArray[np.intp], looked: Floats | None, range_m: Floats) -> Floats:
+        """The first observation after a reset, (SIZE, M), of the robots at `where` (M,); the others are left be."""
+        few = ScanObserver(len(where), self.period_s)
+        seen = few.observe(looked, range_m, np.zeros((2, len(where)), np.float32))
+        self._heard[:, where], self._yaw[where] = few._heard, few._yaw
+        return seen

@@ -1,0 +1,155 @@
+"""The robot's tasks: Gymnasium's own checker, each kind of action, bodies that differ, and what success is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from robot.sim.geometry import sees
+from robot.sim.rooms import make_room
+from train import tasks
+from train.envs import ROBOT_TASKS
+from train.envs.approach import ApproachBatch, ApproachSettings
+from train.envs.body import DUTIES
+from train.envs.follow import FollowBatch, FollowSettings
+from train.envs.wander import SQUARES, WanderBatch, WanderSettings
+
+BODY = {"mismatch": 0.2, "lag": 0.5, "dead_band": 0.5, "noise": 0.1, "latency_s": 0.1, "weak": 0.5}
+
+
+@pytest.mark.parametrize("more", [{}, {"continuous": True, "wheels": True}], ids=["choices", "duties"])
+@pytest.mark.parametrize("name", sorted(ROBOT_TASKS))
+def test_gymnasiums_checker_finds_nothing(name: str, more: dict[str, bool]) -> None:
+    env = gymnasium.make(f"edgebot/{name.title()}-v0", rooms=1, render_mode="rgb_array", **more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped)
+
+
+@pytest.mark.parametrize("name", sorted(ROBOT_TASKS))
+def test_an_episode_of_any_body_and_action_repeats_bit_by_bit(name: str) -> None:
+    def rollout(more: dict[str, Any]) -> np.ndarray:
+        env = tasks.make(name, {"rooms": 2, "limit_s": 3.0} | more).training(5)
+        seen, _ = env.reset(3)
+        rng = np.random.default_rng(0)
+        told = [seen]
+        for _ in range(20):  # past the limit, so that new episodes begin
+            actions = rng.uniform(-1, 1, (5, 2)) if env.continuous else rng.integers(env.actions, size=5)
+            step = env.step(actions)
+            assert step.observation.shape == (5, env.observation_size) and step.state.shape == (5, env.state_size)
+            assert np.isfinite(step.state).all() and np.isfinite(step.reward).all()
+            told.append(step.observation)
+        return np.array(told)
+
+    plain = rollout({"continuous": True})
+    for more in (BODY | {"continuous": True}, {"wheels": True}):
+        first = rollout(more)
+        np.testing.assert_array_equal(first, rollout(more))
+        assert first.shape == plain.shape and not np.array_equal(first, plain)
+
+
+def test_bodies_differ_as_the_settings_say_and_senses_are_late() -> None:
+    env: Any = tasks.make("light", {"rooms": 2} | BODY).training(400)
+    env.reset(0)
+    motors, drive = env.world.motors, env.config.drive
+    ratio = motors.gain.min(0) / motors.gain.max(0)
+    assert 0.3 < (ratio < 0.75).mean() < 0.7  # one weak motor in half of them
+    assert (motors.lag_s / drive.lag_s).min() < 0.6 and (motors.lag_s / drive.lag_s).max() > 1.4
+    assert (motors.dead_band / drive.dead_band_duty).std() > 0.2
+    assert set(env._bodies.late) == {0, 1, 2}
+
+
+def test_raw_duties_drive_the_wheels_as_they_are_and_the_guard_holds_them() -> None:
+    env: Any = tasks.make("wander", {"rooms": 1, "wheels": True}).training(1)
+    env.reset(0)
+    nothing = {"obstacles": np.empty((0, 4, 2)), "kinds": (), "heights_m": np.empty(0)}
+    room: Any = make_room("light", "easy", 0)
+    env._rooms = [dataclasses.replace(room, start=np.array([1.0, 1.5, 0.0]), **nothing)]
+    env.reset(0)
+    pairs = [(left, right) for left in DUTIES for right in DUTIES]
+    for _ in range(5):
+        env.step(np.array([pairs.index((0.3, 0.9))]))
+    left, right = env.world.wheel_speed[:, 0]
+    assert right > left > 0 and env.world.pose[2, 0] > 0.3
+    for _ in range(60):
+        step = env.step(np.array([pairs.index((0.6, 0.6))]))
+    assert not step.terminated.any() and env.world.contact_speed[0] < 0.05  # it stands before the wall
+
+
+def test_approach_succeeds_at_rest_before_the_right_object_and_nowhere_else() -> None:
+    room = make_room("range", "easy", 3)
+    box = room.obstacles[room.nearest_object]
+    middle, side = box.mean(0), 0.5 * (box[0] + box[1])
+    out = (side - middle) / np.linalg.norm(side - middle)
+    yaw = math.atan2(-out[1], -out[0])
+
+    def at(gap: float) -> np.ndarray:
+        return np.array([*(side + out * (gap + 0.08)), yaw])
+
+    rooms = [dataclasses.replace(room, start=at(gap)) for gap in (0.25, 0.29, 0.34)]
+    for one in rooms:
+        one.__dict__["nearest_object"] = room.nearest_object
+    env = ApproachBatch(rooms, 3, ApproachSettings(), in_order=True)
+    env.reset(0)
+    still = np.full(3, env.TWISTS.index((0.0, 0.0)))
+    for _ in range(env._rest - 1):
+        assert not env.advance(still).terminated.any()
+    step = env.advance(still)
+    assert step.success is not None and step.success.tolist() == [True, True, False]
+    assert step.terminated.tolist() == [True, True, False]
+
+
+def test_wandering_succeeds_by_ground_covered_and_ends_at_a_touch() -> None:
+    env = WanderBatch([make_room("light", "easy", 0)], 2, WanderSettings(limit_s=2.0), in_order=False)
+    env.reset(0)
+    env._entered[0, : SQUARES + 1] = True
+    turn = np.full(2, env.TWISTS.index((0.0, 1.5)))
+    for _ in range(9):
+        assert not env.step(turn).truncated.any()
+    step = env.advance(turn)
+    assert step.success is not None and step.success.tolist() == [True, False] and step.truncated.all()
+    env.reset(0)
+    assert env.world is not None
+    env.world.contact_speed[1] = 0.2
+    step = env.advance(turn)
+    assert step.terminated.tolist() == [False, True] and step.reward[1] < -1.0
+
+
+def test_follow_sees_whom_it_could_see_and_counts_a_minute() -> None:
+    rooms = [make_room("follow", "easy", 0)]
+    env = FollowBatch(rooms, 200, FollowSettings(limit_s=100.0))
+    seen, _ = env.reset(0)
+    assert 0.9 < seen[:, 0].mean() < 1.0  # ahead at the start, but for one look in twenty
+    assert env.world is not None
+    env.world.pose[2] += math.pi
+    assert np.isnan(env._look(slice(None))).all()
+    env._good[:] = [299 if i < 100 else 260 for i in range(200)]  # looks of the minute's 300, of which 270 are asked
+    env._since[:], env._age[:] = 0, env._minute - 1
+    step = env.advance(np.full(200, 2))
+    assert step.terminated.all() and step.success is not None
+    assert step.success[:100].all() and not step.success[100:].any()
+
+
+def test_docks_lamp_is_next_door_and_only_reaching_it_pays() -> None:
+    for level in ("easy", "hard"):
+        for seed in range(15):
+            room = make_room("dock", level, seed)
+            assert not sees(room.lamp, room.start[None, :2], room.obstacles)[0]
+            wall = room.obstacles[0].mean(0)[0]
+            assert (room.lamp[0] - wall) * (room.start[0] - wall) < 0
+            assert (room.obstacles >= -1e-9).all() and (room.obstacles <= np.array(room.size_m) + 1e-9).all()
+    env: Any = tasks.make("dock", {"rooms": 3}).training(4)
+    env.reset(0)
+    assert np.isfinite(env.world.geodesic_distance()).all() and env.world.geodesic_distance().max() < 20
+    step = env.step(np.zeros(4, int))
+    assert (step.reward == 0).all()
+    env.world.pose[:2, 1] = env.world.rooms[1].lamp + (0.2, 0.0)
+    step = env.step(np.full(4, 3))
+    assert step.reward.tolist() == [0.0, 1.0, 0.0, 0.0] and step.terminated[1]
