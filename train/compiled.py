@@ -34,7 +34,7 @@ class CompiledFan(FanCaster):
         scales = [1 / (SCALE * math.sqrt(1 + tangent * tangent)) for tangent in tangents]
         _fan(
             *_rows(x, y, origin, cos, sin), np.array(tangents, kind), np.array(scales, kind),
-            np.array((SCALE, GRAZE, EDGE_ON), kind), out,
+            np.array((SCALE, GRAZE, EDGE_ON, 0), kind), out,
         )  # fmt: skip
 
 
@@ -72,105 +72,106 @@ def _rows(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
     return [np.ascontiguousarray(array) for array in arrays]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fan(x, y, origin, cos, sin, tangents, scales, limits, out):  # type: ignore[no-untyped-def]
-    scale, graze, edge_on = limits
+    scale, graze, edge_on, zero = limits
     quads, n = x.shape[1:]
     ahead, left = np.empty((5, BLOCK), x.dtype), np.empty((5, BLOCK), x.dtype)
-    inverse = np.empty(BLOCK, x.dtype)
-    out[:] = 0
+    inverse, best = np.empty(BLOCK, x.dtype), np.empty((len(out), BLOCK), x.dtype)
     for start in range(0, n, BLOCK):
         m = min(BLOCK, n - start)
+        part = slice(start, start + m)
+        from_x, from_y, c, s = origin[0, part], origin[1, part], cos[part], sin[part]
+        best[:] = zero
         for quad in range(quads):
             for corner in range(5):
+                xs, ys, forward, side = x[corner, quad, part], y[corner, quad, part], ahead[corner], left[corner]
                 for i in range(m):
-                    dx = x[corner, quad, start + i] - origin[0, start + i]
-                    dy = y[corner, quad, start + i] - origin[1, start + i]
-                    ahead[corner, i] = dx * cos[start + i] + dy * sin[start + i]
-                    left[corner, i] = dy * cos[start + i] - dx * sin[start + i]
+                    dx, dy = xs[i] - from_x[i], ys[i] - from_y[i]
+                    forward[i] = dx * c[i] + dy * s[i]
+                    side[i] = dy * c[i] - dx * s[i]
             for edge in range(4):
+                ahead_a, ahead_b, left_a, left_b = ahead[edge], ahead[edge + 1], left[edge], left[edge + 1]
                 for i in range(m):
-                    area = ahead[edge, i] * left[edge + 1, i] - ahead[edge + 1, i] * left[edge, i]
-                    inverse[i] = scale / area if area > edge_on else 0
+                    area = ahead_a[i] * left_b[i] - ahead_b[i] * left_a[i]
+                    inverse[i] = scale / area if area > edge_on else zero
                 ray = 0
-                for k in range(len(tangents)):
-                    tangent = tangents[k]
-                    for way in range(1 if tangent == 0 else 2):
-                        turn = -tangent if way == 0 else tangent
-                        row = out[ray]
+                for tangent in tangents:
+                    for way in range(1 if tangent == zero else 2):
+                        turn, row = -tangent if way == 0 else tangent, best[ray]
                         for i in range(m):
-                            here = left[edge, i] + ahead[edge, i] * turn
-                            there = left[edge + 1, i] + ahead[edge + 1, i] * turn
-                            value = (there - here) * inverse[i]
-                            back = graze - here
+                            here, there = left_a[i] + ahead_a[i] * turn, left_b[i] + ahead_b[i] * turn
+                            value, back = (there - here) * inverse[i], graze - here
                             value = back if back < value else value
                             value = there if there < value else value
-                            best = row[start + i]
-                            row[start + i] = value if value > best else best
+                            row[i] = value if value > row[i] else row[i]
                         ray += 1
-    ray = 0
-    for k in range(len(tangents)):
-        for _ in range(1 if tangents[k] == 0 else 2):
-            for i in range(n):
-                out[ray, i] *= scales[k]
-            ray += 1
+        ray = 0
+        for k in range(len(tangents)):
+            for _ in range(1 if tangents[k] == zero else 2):
+                out[ray, part] = best[ray, :m] * scales[k]
+                ray += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _shadow(x, y, area, to_x, to_y, out):  # type: ignore[no-untyped-def]
     quads, n = x.shape[1:]
     side, best = np.empty((5, BLOCK), x.dtype), np.empty(BLOCK, x.dtype)
     for start in range(0, n, BLOCK):
         m = min(BLOCK, n - start)
+        part = slice(start, start + m)
+        far_x, far_y = to_x[part], to_y[part]
         best[:] = -1
         for quad in range(quads):
             for corner in range(5):
+                xs, ys, row = x[corner, quad, part], y[corner, quad, part], side[corner]
                 for i in range(m):
-                    side[corner, i] = (
-                        y[corner, quad, start + i] * to_x[start + i] - x[corner, quad, start + i] * to_y[start + i]
-                    )
+                    row[i] = ys[i] * far_x[i] - xs[i] * far_y[i]
             for edge in range(4):
+                here, there, least = side[edge], side[edge + 1], area[edge, quad, part]
                 for i in range(m):
-                    here, there = side[edge, i], side[edge + 1, i]
-                    value = (there - here) - area[edge, quad, start + i]
-                    value = -here if -here < value else value
-                    value = there if there < value else value
+                    value = (there[i] - here[i]) - least[i]
+                    value = -here[i] if -here[i] < value else value
+                    value = there[i] if there[i] < value else value
                     best[i] = value if value > best[i] else best[i]
-        for i in range(m):
-            out[start + i] = best[i] >= 0
+        out[part] = best[:m] >= 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _touched(x, y, size, box, person, radius, person_radius, hit):  # type: ignore[no-untyped-def]
     n = x.size
+    zero = radius - radius
     reach2, person2 = radius * radius, (radius + person_radius) * (radius + person_radius)
-    nearest, zero = np.empty(BLOCK, x.dtype), x.dtype.type(0)
+    nearest = np.empty(BLOCK, x.dtype)
     for start in range(0, n, BLOCK):
         m = min(BLOCK, n - start)
+        part = slice(start, start + m)
+        px, py, touches = x[part], y[part], hit[part]
         nearest[:] = np.inf
         for b in range(box.shape[1]):
+            cx, cy, ux, uy, long, wide = (
+                box[0, b, part], box[1, b, part], box[2, b, part], box[3, b, part], box[4, b, part], box[5, b, part]
+            )  # fmt: skip
             for i in range(m):
-                dx, dy = x[start + i] - box[0, b, start + i], y[start + i] - box[1, b, start + i]
-                ux, uy = box[2, b, start + i], box[3, b, start + i]
-                along = abs(dx * ux + dy * uy) - box[4, b, start + i]
-                off = abs(dy * ux - dx * uy) - box[5, b, start + i]
+                dx, dy = px[i] - cx[i], py[i] - cy[i]
+                along = abs(dx * ux[i] + dy * uy[i]) - long[i]
+                off = abs(dy * ux[i] - dx * uy[i]) - wide[i]
                 along = along if along > zero else zero
                 off = off if off > zero else zero
                 gap = along * along + off * off
                 nearest[i] = gap if gap < nearest[i] else nearest[i]
+        right, top = size[0, part], size[1, part]
         for i in range(m):
-            px, py = x[start + i], y[start + i]
-            wide, long = size[0, start + i], size[1, start + i]
-            hit[start + i] = (
-                px < radius or py < radius or px > wide - radius or py > long - radius or nearest[i] < reach2
-            )
+            walls = (px[i] < radius) | (py[i] < radius) | (px[i] > right[i] - radius) | (py[i] > top[i] - radius)
+            touches[i] = walls | (nearest[i] < reach2)
         for p in range(person.shape[1]):
+            at_x, at_y = person[0, p, part], person[1, p, part]
             for i in range(m):
-                dx, dy = x[start + i] - person[0, p, start + i], y[start + i] - person[1, p, start + i]
-                hit[start + i] |= dx * dx + dy * dy < person2
+                dx, dy = px[i] - at_x[i], py[i] - at_y[i]
+                touches[i] |= dx * dx + dy * dy < person2
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _interpolate(rows, x, y, last, offset, stride, per_m, out):  # type: ignore[no-untyped-def]
     zero, one = x.dtype.type(0), x.dtype.type(1)
     for i in range(x.size):

@@ -146,5 +146,5 @@ def check_name(name: str) -> None:
         return
     names = [*ROBOT_TASKS, *OTHER_TASKS, *gymnasium.registry]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "give light, detector, or a Gymnasium id such as CartPole-v1"
+    hint = f"did you mean {near[0]!r}?" if near else "give a robot's task, detector or a Gymnasium id (CartPole-v1)"
     raise UsageError(f"unknown task {name!r}; {hint}")

@@ -97,7 +97,7 @@ class MCTS(ActorCritic):
 
     def __init__(self, env: BatchEnv, settings: MCTSSettings, seed: int) -> None:
         if not hasattr(env, "snapshot"):
-            raise UsageError("mcts needs a world that is its own model, which the tasks light and dock have; take ppo")
+            raise UsageError("mcts needs a world that is its own model; leave out curiosity, or take ppo")
         adam = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=1.0)
         super().__init__(env, settings, seed, adam)
         self._model: Any = None

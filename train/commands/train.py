@@ -35,13 +35,15 @@ examples:
   edgebot train CartPole-v1 --algo reinforce --variant baseline
   edgebot train Pendulum-v1 --algo sac --seeds 10    ten runs, and the curves of all in one picture
   edgebot train MountainCar-v0 --algo ppo --set curiosity=1
+  edgebot train wander --algo ppo --continuous --wheels   raw duties of the wheels
+  edgebot train dock --algo ppo --curriculum
   edgebot train detector                             the person detector, from rendered scenes
 """
 
 
 def _parser() -> Parser:
     parser = Parser("train", "A policy by reinforcement learning, or a detector.", EXAMPLES)
-    parser.add_argument("task", metavar="TASK", help="light, a Gymnasium id, or detector")
+    parser.add_argument("task", metavar="TASK", help=f"{', '.join(tasks.ROBOT_TASKS)}, a Gymnasium id, or detector")
     parser.add_argument("--algo", metavar="NAME", required=True, help=", ".join(algorithms.ALGORITHMS))
     parser.add_argument("--seed", type=whole(0, 2**31 - 1), metavar="N", help="everything random follows from it (0)")
     parser.add_argument("--seeds", type=whole(2, 1000), metavar="N", help="N runs, of this seed and the next ones")

@@ -24,7 +24,7 @@ def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         raise UsageError(f"task {task!r} needs a package that is not installed ({error}); install it first") from None
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         near = difflib.get_close_matches(task, list(gymnasium.registry), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "give light, detector or a Gymnasium id such as CartPole-v1"
+        hint = f"did you mean {near[0]!r}?" if near else "give a robot's task, detector or a Gymnasium id (CartPole-v1)"
         raise UsageError(f"unknown task {task!r} ({type(error).__name__}); {hint}") from None
 
 

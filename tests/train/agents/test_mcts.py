@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from edge.errors import UsageError
 from tests.train.agents.echo import Echo
@@ -73,6 +74,31 @@ def test_it_finds_the_way_and_the_network_learns_it() -> None:
     end = evaluate(agent.greedy, [(Path(8), 0)])
     assert start.successes is not None and end.successes is not None
     assert not start.successes.all() and end.successes.all()
+
+
+def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:
+    settings = MCTSSettings(envs=4, simulations=4, horizon=4, epochs=1, hidden=(4,))
+
+    def learner(seed: int) -> tuple[MCTS, Path]:
+        env = Path(4)
+        return MCTS(env, settings, seed), env
+
+    tf.config.run_functions_eagerly(True)  # two compilations would take longer than all the rest
+    try:
+        straight, env = learner(3)
+        told = list(straight.learn(env, 64))
+        stopped, env = learner(3)
+        list(stopped.learn(env, 32))
+        restored, env = learner(5)
+        restored.seed = 3
+        restored._episodes._seed = 3
+        restored.load(stopped.state(), env)
+        again = list(restored.learn(env, 64))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert again == told[2:]
+    for name, value in straight.state().items():
+        np.testing.assert_array_equal(value, restored.state()[name])
 
 
 def test_search_sees_further_than_its_network() -> None:
