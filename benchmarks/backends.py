@@ -1,10 +1,11 @@
-"""A detector's network, loss and training steps on another backend of Keras, beside TensorFlow's.
+"""A detector's network, loss, training steps and whole training on another backend of Keras, beside TensorFlow's.
 
-    python -m venv build/venvs/jax && build/venvs/jax/bin/pip install keras jax pydantic opencv-python-headless
+    python -m venv build/venvs/jax && build/venvs/jax/bin/pip install keras jax pydantic opencv-python-headless \
+        rich pyyaml matplotlib tensorboard
     python benchmarks/backends.py --python build/venvs/jax/bin/python --backend jax
 
 The other Python needs no TensorFlow, and here has none. Same weights, same pictures: heads and losses must agree, and
-after some steps of training still nearly so.
+after some steps of training still nearly so. Then `edgebot train detector` runs there on a few rendered rooms.
 """
 
 from __future__ import annotations
@@ -63,6 +64,18 @@ def work(folder: Path) -> dict[str, object]:
     }
 
 
+def whole(python: str, backend: str, folder: Path) -> str:
+    """A small run of the verb itself, and what it said at its end."""
+    run = folder / "run"
+    small = ["--set", "rooms=8", "--set", "check_rooms=4", "--set", "batch=8", "--epochs", "2", "--run"]
+    command = [python, "-m", "train.detector.train", *small, str(run)]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    said = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, check=True).stderr
+    if not (run / "checkpoint.keras").exists():
+        sys.exit(f"{run} has no checkpoint")
+    return next(line for line in said.splitlines() if "AP@0.5" in line)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="of the environment with the other backend")
@@ -84,6 +97,7 @@ def main() -> None:
             command = [python, __file__, "--child", name]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
+        said = whole(args.python, args.backend, Path(name))
     ours, other = rows
     print("| backend | TensorFlow loaded | worst difference of a head | loss | after 1 step | after 12 |")
     print("|---|---|---|---|---|---|")
@@ -94,6 +108,7 @@ def main() -> None:
         )
     if not (np.allclose(ours["terms"], other["terms"], rtol=1e-4) and other["losses"][-1] < other["losses"][0]):
         sys.exit("the backends disagree")
+    print(f"the whole training on {args.backend}: {said}")
 
 
 if __name__ == "__main__":

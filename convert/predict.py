@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge.interpreter import Interpreter, dequantise, quantise
@@ -22,6 +21,8 @@ LEAST_SCORE = 0.005
 
 def keras_batch(model: Any) -> Callable[[Array], list[Array]]:
     """Inputs (N, ...) to all outputs, compiled."""
+    import tensorflow as tf  # only here: a detector trained on another backend of Keras is read without it
+
     signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32)]
     compiled = tf.function(lambda x: _list(model(x, training=False)), input_signature=signature, autograph=False)
     return lambda x: [np.asarray(value) for value in compiled(tf.constant(x, tf.float32))]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tempfile
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -51,7 +52,8 @@ class RunSettings:
 def versions() -> dict[str, str]:
     """The installed versions that a result depends on."""
     found = {}
-    for name in ("edgebot", "numpy", "tensorflow", "tensorflow-cpu", "keras", "gymnasium"):
+    other_backends = [name for name in ("jax", "torch") if name in sys.modules]  # of Keras, where one is at work
+    for name in ("edgebot", "numpy", "tensorflow", "tensorflow-cpu", "keras", "gymnasium", *other_backends):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from train.detector.examples import Examples, Image, Truth
-from train.detector.loss import IGNORED
+from train.detector.examples import IGNORED, Examples, Image, Truth
 
 Array = NDArray[np.floating]
 Area = tuple[float, float, float, float]

@@ -8,14 +8,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from convert.predict import Detect
 from edge.manifest import DarknetDecode, ImageInput
-from train.detector.examples import Examples, Truth
+from train.detector.examples import IGNORED, Examples, Truth
 from train.detector.judge import Tally, Verdict
-from train.detector.loss import IGNORED
 
 _BATCH = 32
 
@@ -39,8 +37,8 @@ class Reader:
             own = numbers[begin : begin + _BATCH]
             pictures = np.stack([examples.images[number] for number in own]).astype(np.float32)
             fed = pictures * np.float32(self.image.scale) + np.float32(self.image.offset)
-            heads = network(fed, training=False)
-            arrays = [ops.convert_to_numpy(head) for head in (heads if isinstance(heads, (list, tuple)) else [heads])]
+            heads = network.predict_on_batch(fed)
+            arrays = list(heads) if isinstance(heads, (list, tuple)) else [heads]
             for place, number in enumerate(own):
                 yield number, reader.read([head[place : place + 1] for head in arrays])
 

@@ -15,8 +15,8 @@ from robot.errors import RobotError
 from robot.pi.frames import read_image
 from train.detector.dataset import Photo, read
 from train.detector.evaluate import Marks, Report
+from train.detector.examples import IGNORED
 from train.detector.judge import MAY_DROP, scenes_judge, unseen_scenes
-from train.detector.loss import IGNORED
 from train.detector.scenes import LABELS, PERSON
 from train.runs import RunFolder
 

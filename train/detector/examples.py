@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from edge.manifest import ImageInput, Tensor
 from edge.perception.preprocess import Preprocessor
-from train.detector.loss import NOBODY
 
 Image = NDArray[np.uint8]
 Truth = NDArray[np.float32]
-"""(n, 5): x and y of the middle, width and height as fractions of the network's input, and the class; see `loss`."""
+"""(n, 5): x and y of the middle, width and height as fractions of the network's input, and the class."""
+
+IGNORED, NOBODY = -1, -2
+"""Instead of a class: what need not be found, and a row that is only there to fill an array."""
 
 
 class Images(Protocol):

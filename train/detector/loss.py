@@ -1,7 +1,6 @@
 """What a detector's raw heads should answer, and how wrong they are; for any backend of Keras.
 
-Truth is (B, M, 5): x and y of the middle, width and height as fractions of the picture, and the class; `IGNORED`
-instead of a class marks what need not be found, `NOBODY` a row that is only there to fill the array.
+Truth is (B, M, 5), as `examples.padded` makes it.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import numpy as np
 from keras import ops
 
 from edge.manifest import DarknetDecode
+from train.detector.examples import IGNORED, NOBODY
 from train.detector.overlap import ciou, iou
-
-IGNORED, NOBODY = -1, -2
 
 _SHAPE = 0.4  # IoU of anchor and thing, laid on each other, from which the anchor must find it
 _FORGIVEN = 0.5  # IoU with anything from which a cell that need not find it may

@@ -1,18 +1,23 @@
-"""One epoch's batches, drawn in parallel by `tf.data`; every picture follows from seed, epoch and place alone."""
+"""One epoch's batches, drawn in parallel; every picture follows from seed, epoch and place alone.
+
+By `tf.data`, or by threads of our own where another backend of Keras trains without TensorFlow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from train.detector.augment import Jitter, draw
 from train.detector.examples import Examples, padded
 
 _ORDER, _PICTURE = 22, 23  # streams of random numbers
+_AHEAD = 2  # batches that wait, beside those that are being drawn
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
@@ -27,16 +32,41 @@ def epoch_batches(
     order = np.random.default_rng([seed, _ORDER, epoch]).permutation(len(examples))
     size = min(batch, len(examples))
 
-    def one(place: Any) -> Any:
-        rng = np.random.default_rng([seed, _PICTURE, epoch, int(place)])
-        return draw(rng, examples, int(order[place]), jitter)
+    def one(number: int) -> Batch:
+        drawn = []
+        for place in range(number * size, (number + 1) * size):
+            rng = np.random.default_rng([seed, _PICTURE, epoch, place])
+            drawn.append(draw(rng, examples, int(order[place]), jitter))
+        images, truths = zip(*drawn, strict=True)
+        return np.stack(images), padded(truths)
+
+    by = by_tensorflow if find_spec("tensorflow") else by_threads
+    return by(one, len(order) // size, workers)
+
+
+def by_tensorflow(one: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
+    """Batches 0 to `count`, in order, drawn `workers` at a time."""
+    import tensorflow as tf
 
     types = (tf.uint8, tf.float32)
-    pictures = tf.data.Dataset.range(len(order) // size * size).map(
-        lambda place: tf.numpy_function(one, [place], types), num_parallel_calls=workers, deterministic=True
+    batches = tf.data.Dataset.range(count).map(
+        lambda number: tf.numpy_function(lambda n: one(int(n)), [number], types),
+        num_parallel_calls=workers,
+        deterministic=True,
     )
-    # Truth has another length for every picture, so batches are put together here.
-    ragged = pictures.prefetch(2 * size).as_numpy_iterator()
-    for _ in range(len(order) // size):
-        images, truths = zip(*(next(ragged) for _ in range(size)), strict=True)
-        yield np.stack(images), padded(truths)
+    yield from batches.prefetch(_AHEAD).as_numpy_iterator()
+
+
+def by_threads(one: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
+    """The same; OpenCV and numpy leave other threads the interpreter while they compute."""
+    drawn: deque[Future[Batch]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for number in range(count):
+            drawn.append(pool.submit(one, number))
+            if len(drawn) >= workers + _AHEAD:
+                yield drawn.popleft().result()
+        while drawn:
+            yield drawn.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -16,7 +16,7 @@ import numpy as np
 from edge.errors import UsageError
 from train.detector.damage import Damage
 from train.detector.dataset import Photo
-from train.detector.loss import IGNORED
+from train.detector.examples import IGNORED
 from train.detector.read_yolo import cut
 
 

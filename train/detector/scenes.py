@@ -19,8 +19,7 @@ from robot.sim.camera import Camera
 from robot.sim.geometry import Rectangles, distance_to_rectangles, rectangles
 from robot.sim.room import PersonState, Room
 from robot.sim.rooms import make_room
-from train.detector.examples import Examples, Truth
-from train.detector.loss import IGNORED
+from train.detector.examples import IGNORED, Examples, Truth
 
 LABELS = ("person",)
 PERSON = 0

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from tensorboard.summary import Writer
 
 from edge.errors import UsageError
 from train.detector import picture
@@ -77,14 +78,13 @@ class Session:
 
     def learn(self) -> bool:
         """Learn until the end, or until nothing gets better; True where Ctrl-C ended it."""
-        log = tf.summary.create_file_writer(str(self.run.path / "tensorboard"))
-        with progress_bar(self.console) as progress, log.as_default():
+        with progress_bar(self.console) as progress, closing(Writer(str(self.run.path / "tensorboard"))) as log:
             total = self._epochs * self._per_epoch
             bar = progress.add_task("learn", total=total, completed=self.learner.step, told="")
             tell = partial(progress.update, bar)
             try:
                 while self.learner.epoch < self._epochs and not self._stuck():
-                    self._epoch(tell)
+                    self._epoch(tell, log)
             except KeyboardInterrupt:
                 return True
             except FloatingPointError as error:
@@ -106,7 +106,7 @@ class Session:
         picture.sheet(self.run.path / "predictions.png", task.network, task.reader, task.check, task.labels)
         return found
 
-    def _epoch(self, tell: Any) -> None:
+    def _epoch(self, tell: Any, log: Writer) -> None:
         sums, count = np.zeros(4), 0
         for step in self.learner.learn_epoch():
             sums, count = sums + step[1:], count + 1
@@ -121,7 +121,7 @@ class Session:
         for name, value in row.items():
             group = "check" if name in NAMES[5:] else "loss"
             if name != "step":
-                tf.summary.scalar(f"{group}/{name}", value, int(row["step"]))
+                log.add_scalar(f"{group}/{name}", value, int(row["step"]))
         lines = [",".join(f"{row[name]:.6g}" if name in row else "" for name in NAMES) for row in self.rows]
         self.run.write_text("progress.csv", "\n".join([",".join(NAMES), *lines]) + "\n")
         kept = {f"best_{index}": weight for index, weight in enumerate(self._best_weights)}

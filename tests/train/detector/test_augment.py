@@ -7,10 +7,10 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
+from train.detector import pipeline
 from train.detector.augment import Jitter, coloured, draw, window
-from train.detector.examples import Examples, padded
-from train.detector.loss import IGNORED, NOBODY
-from train.detector.pipeline import epoch_batches
+from train.detector.examples import IGNORED, NOBODY, Examples, padded
+from train.detector.pipeline import by_threads, epoch_batches
 
 HEIGHT, WIDTH = 96, 128
 PLAIN = Jitter(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0)
@@ -81,6 +81,34 @@ def test_an_epoch_has_every_picture_once_and_comes_again() -> None:
     assert [int(image[0, 0, 0]) for images, _ in next_one for image in images] != marks
     (few,) = epoch_batches(examples, 50, STRONG, seed=5, epoch=0, workers=1)
     assert few[0].shape == (7, HEIGHT, WIDTH, 3)
+
+
+def test_threads_draw_what_tf_data_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = bright(count=23)
+    drawn = list(epoch_batches(examples, 4, STRONG, seed=5, epoch=2, workers=2))
+    monkeypatch.setattr(pipeline, "find_spec", lambda name: None)  # as where there is no TensorFlow
+    others = list(epoch_batches(examples, 4, STRONG, seed=5, epoch=2, workers=3))
+    assert len(drawn) == len(others) == 5
+    for (images, truth), (same, alike) in zip(drawn, others, strict=True):
+        np.testing.assert_array_equal(images, same)
+        np.testing.assert_array_equal(truth, alike)
+
+
+def test_threads_end_with_who_asks_them() -> None:
+    begun: list[int] = []
+
+    def one(number: int) -> pipeline.Batch:
+        begun.append(number)
+        if number == 3:
+            raise ValueError("this one cannot be drawn")
+        return np.full((1, 1, 1, 3), number, np.uint8), np.zeros((1, 4, 5), np.float32)
+
+    batches = by_threads(one, 1000, workers=2)
+    assert [int(next(batches)[0].max()) for _ in range(2)] == [0, 1]
+    batches.close()  # as Ctrl-C does
+    assert len(begun) < 10
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        list(by_threads(one, 1000, workers=2))
 
 
 def test_truth_is_padded_to_few_shapes() -> None:

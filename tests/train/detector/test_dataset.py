@@ -16,8 +16,7 @@ from edge.manifest import ImageInput
 from tests.train.detector.photos import CLASSES, write_photos
 from train.detector.damage import Damage
 from train.detector.dataset import examples, read
-from train.detector.examples import Fitted
-from train.detector.loss import IGNORED
+from train.detector.examples import IGNORED, Fitted
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "coco_train128"
 

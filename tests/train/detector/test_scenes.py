@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.detector.loss import IGNORED
+from train.detector.examples import IGNORED
 from train.detector.scenes import PERSON, TRAINED, gather, render, room_examples, scenes
 
 
