@@ -44,7 +44,7 @@ SEEING = {
     "person": ("person", "sighting"),
     "follow": ("follow", "sighting", "walker"),
 }  # tasks, modules of their policies
-FOLLOW_PX = (320, 240)  # of a frame while following: the detector takes 160 x 128, and rendering costs the most
+FOLLOW_PX = (320, 240)  # of a frame while following: the detector takes 192 x 144, and rendering costs the most
 COAST_S = 0.5  # after the last command, until the robot stands and is judged
 TOUCH_MPS = 0.05
 SCORE = 0.4  # of detections, as `edgebot run` has it

@@ -31,7 +31,7 @@ def test_rows_tell_what_a_detector_costs(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_shipped_detector_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "detect", "--frames", "5"]) == 0
     out = capsys.readouterr().out
-    assert "person" in out and "160 x 128" in out and "frame to boxes" in out and "5 frames of 640 x 480" in out
+    assert "person" in out and "192 x 144" in out and "frame to boxes" in out and "5 frames of 640 x 480" in out
 
 
 def test_what_cannot_be_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,7 @@ def test_list_show_and_verify(store: Path, capsys: pytest.CaptureFixture[str]) -
     assert "here, int8" in capsys.readouterr().out
     for name in ("person", "yolo-fastest-1.1", str(copied)):
         assert main(["models", "show", name]) == 0
-        assert "128 x 160 x 3 int8" in capsys.readouterr().out
+        assert "144 x 192 x 3 int8" in capsys.readouterr().out
         assert main(["models", "verify", name]) == 0
         capsys.readouterr()
     assert main(["models", "show", "person", "--json"]) == 0
