@@ -1,4 +1,4 @@
-"""A learnt policy: a `.tflite` file, its observation built by `edge.observation`, its actions from its manifest."""
+"""A learnt policy: a `.tflite` file, its observation built here, its actions from its manifest."""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import observation as light
+from edge import scan_observation as scan
 from edge.errors import ModelError
 from edge.interpreter import open_model
 from edge.manifest import LightObservation, Manifest, TwistActions
 from edge.observation import LightObserver
+from edge.scan_observation import ScanObserver
 from edge.types import Observation
 from robot.config import RobotConfig
 from robot.types import Reading, Twist
 
 Floats = NDArray[np.float32]
 
+OBSERVERS: dict[str, tuple[int, int, type[LightObserver] | type[ScanObserver]]] = {
+    light.NAME: (light.VERSION, light.SIZE, LightObserver),
+    scan.NAME: (scan.VERSION, scan.SIZE, ScanObserver),
+}
+"""The observations that a policy can be fed here: version, size, and who builds it."""
+GOALS = {"approach": "range", "dock": "light"}
+"""Learned tasks whose goal is a hand-written policy's."""
 STILL = Twist(0.0, 0.0)
 _NOT_FINITE = Twist(math.nan, math.nan)
 
@@ -39,13 +48,14 @@ class LearnedPolicy:
     """
 
     needs_camera = False
-    needs_light = True
 
     def __init__(self, path: str | Path, config: RobotConfig | None = None, threads: int = 1) -> None:
         self.path = Path(path)
         self._interpreter, self.manifest = open_model(path, "policy", threads)
         observed, actions = _check(path, self.manifest)
-        self.name = self.task = self.manifest.name
+        self.name = self.manifest.name
+        self.task = GOALS.get(self.name, self.name)
+        self.needs_light = observed.name == light.NAME
         self.period_s = observed.period_s
         self._done_light = math.inf if observed.done_light is None else observed.done_light
         # For action -1, the last of both: what is not finite, and a robot that stood.
@@ -54,7 +64,7 @@ class LearnedPolicy:
         self._input = self._interpreter.input_view(0)
         self._index = self._interpreter.output_view(1)
         self._invoke = self._interpreter.invoke
-        self._observer = LightObserver(1, self.period_s)
+        self._observer = OBSERVERS[observed.name][2](1, self.period_s)
         self._light = np.zeros((2, 1), np.float32)
         self._range = np.zeros(1, np.float32)
         self.reset()
@@ -82,7 +92,7 @@ class LearnedPolicy:
         senses = observation.senses
         self._take(0, senses.light_left)
         self._take(1, senses.light_right)
-        if not np.isfinite(self._light).all():
+        if self.needs_light and not np.isfinite(self._light).all():
             return STILL  # no sample yet: there is nothing to decide on
         self._bright = self._bright + 1 if self._light.max() >= self._done_light else 0
         if self._bright >= 2:
@@ -100,7 +110,7 @@ class LearnedPolicy:
         return self._held
 
     def decide(self, features: Floats) -> Twist:
-        """From an observation as `edge.observation` builds it, (SIZE,), to the command."""
+        """From an observation as its observer builds it, (SIZE,), to the command."""
         return self._table[self.choose(features)]
 
     def choose(self, features: Floats) -> int:
@@ -129,19 +139,21 @@ def _check(path: str | Path, manifest: Manifest) -> tuple[LightObservation, Twis
         raise ModelError(
             f"{path} does not say its {missing} in the manifest; convert its run again with `edgebot convert`"
         )
-    if (observed.name, observed.version) != (light.NAME, light.VERSION):
+    version, size, _ = OBSERVERS.get(observed.name, (None, 0, None))
+    if observed.version != version:
+        built = ", ".join(f"{name!r} version {known[0]}" for name, known in OBSERVERS.items())
         raise ModelError(
             f"{path} was trained on observation {observed.name!r} version {observed.version}, this edgebot builds "
-            f"{light.NAME!r} version {light.VERSION}; train and convert it again"
+            f"{built}; train and convert it again"
         )
     if not observed.period_s > 0 or not math.isfinite(observed.period_s):
         raise ModelError(
             f"{path} says that it decides each {observed.period_s} s, expected more than 0; convert it again"
         )
-    if observed.size != light.SIZE:
-        raise ModelError(f"{path} observes {observed.size} numbers, expected {light.SIZE}; train and convert it again")
+    if observed.size != size:
+        raise ModelError(f"{path} observes {observed.size} numbers, expected {size}; train and convert it again")
     found = [(tensor.shape, tensor.dtype) for tensor in (*manifest.inputs, *manifest.outputs)]
-    wanted = [((1, light.SIZE), "float32"), ((1, len(actions.twists)), "float32"), ((1,), "int32")]
+    wanted = [((1, size), "float32"), ((1, len(actions.twists)), "float32"), ((1,), "int32")]
     if found != wanted:
         raise ModelError(f"{path} has tensors {_words(found)}; a policy has {_words(wanted)}; convert it again")
     return observed, actions

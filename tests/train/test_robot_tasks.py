@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,14 +13,28 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from convert.policy import convert
+from convert.progress import steps
+from edge import manifest as manifests
+from edge import scan_observation
+from edge.guard import Guard
+from edge.loop import Loop
+from edge.policies.learned import LearnedPolicy
+from edge.scan_observation import ScanObserver
+from edge.types import Observation
+from robot.clock import VirtualClock
+from robot.config import load
+from robot.sim.body import SimBody
 from robot.sim.geometry import sees
 from robot.sim.rooms import make_room
+from robot.types import Reading, Senses, Twist
 from train import tasks
 from train.envs import ROBOT_TASKS
 from train.envs.approach import ApproachBatch, ApproachSettings
 from train.envs.body import DUTIES
 from train.envs.follow import FollowBatch, FollowSettings
 from train.envs.wander import SQUARES, WanderBatch, WanderSettings
+from train.networks import FastMLP, mlp
 
 BODY = {"mismatch": 0.2, "lag": 0.5, "dead_band": 0.5, "noise": 0.1, "latency_s": 0.1, "weak": 0.5}
 
@@ -153,3 +168,31 @@ def test_docks_lamp_is_next_door_and_only_reaching_it_pays() -> None:
     env.world.pose[:2, 1] = env.world.rooms[1].lamp + (0.2, 0.0)
     step = env.step(np.full(4, 3))
     assert step.reward.tolist() == [0.0, 1.0, 0.0, 0.0] and step.terminated[1]
+
+
+def test_a_scanning_policy_drives_in_the_runtime(tmp_path: Path) -> None:
+    """The runtime builds its observation as training does, and takes its motions from the manifest."""
+    task = tasks.make("approach", {"rooms": 1})
+    model = mlp(scan_observation.SIZE, (8,), len(ApproachBatch.TWISTS), 1.0, 0, "policy")
+    with steps() as told:
+        converted = convert(model, task.manifest(), "dynamic", None, told, "random weights")
+    path = tmp_path / "approach.tflite"
+    manifests.save(path, converted.flatbuffer, converted.manifest)
+    config = load()
+    policy = LearnedPolicy(path, config)
+    assert policy.task == "range" and not policy.needs_light
+    observer, act = ScanObserver(1, policy.period_s), FastMLP(model)
+    command = np.zeros((2, 1), np.float32)
+    for k, metres in enumerate((1.0, 0.8, None, 2.5, 0.4)):
+        now = k * policy.period_s
+        silent = Reading(None, now)
+        chosen = policy.act(Observation(now, Senses(now, silent, silent, Reading(metres, now)), None, Twist(0.0, 0.0)))
+        heard = np.array([math.nan if metres is None else metres], np.float32)
+        v, omega = ApproachBatch.TWISTS[int(act(observer.observe(None, heard, command).T).argmax())]
+        assert (chosen.v, chosen.omega) == pytest.approx((v, omega))
+        command[:, 0] = v, omega
+    policy.reset()
+    with SimBody(config, make_room("range", "easy", 0), VirtualClock(0.02), camera=False) as body:
+        before = body.world.pose.copy()
+        Loop(body, policy, Guard.of(config, policy), body.clock).run(4.0)
+        assert np.abs(body.world.pose - before).max() > 0.05
