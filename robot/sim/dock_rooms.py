@@ -20,26 +20,33 @@ BOXES = {"easy": 1, "hard": 2}
 _PASSAGE_M = 2 * (ROBOT_RADIUS_M + MARGIN_M)
 
 
-def make_dock_room(level: str, seed: int) -> Room:
-    """The rooms of this level ("easy" or "hard") and seed. Raises `RobotError` where none can be laid out."""
+def make_dock_room(level: str, seed: int, door_m: float | None = None, boxes: int | None = None) -> Room:
+    """The rooms of this level ("easy" or "hard") and seed.
+
+    Args:
+        door_m: how wide the door is; boxes: how many stand in either room. None for what the level has.
+
+    Raises:
+        RobotError: none can be laid out.
+    """
     rng = np.random.default_rng([seed, 4_177, tuple(DOORS_M).index(level)])
     for _ in range(200):
-        room = _attempt(level, seed, rng)
+        door = float(rng.uniform(*DOORS_M[level])) if door_m is None else door_m
+        room = _attempt(level, seed, door, BOXES[level] if boxes is None else boxes, rng)
         if room is not None:
             return room
     raise RobotError(f"no {level} room for dock could be laid out from seed {seed}; take another seed")
 
 
-def _attempt(level: str, seed: int, rng: np.random.Generator) -> Room | None:
+def _attempt(level: str, seed: int, door: float, count: int, rng: np.random.Generator) -> Room | None:
     size = (float(rng.uniform(4.6, 5.6)), float(rng.uniform(3.2, 4.2)))
     middle = size[0] * rng.uniform(0.45, 0.55)
-    door = rng.uniform(*DOORS_M[level])
     low = rng.uniform(0.4, size[1] - door - 0.4)
     ends = ((0.0, low), (low + door, size[1]))
     centres = [(middle, 0.5 * (a + b)) for a, b in ends]
     halves = [(WALL_M / 2, 0.5 * (b - a)) for a, b in ends]
     wall = corners_of(np.array(centres), np.array(halves), np.zeros(2))
-    boxes = _boxes(level, size, middle, wall, rng)
+    boxes = _boxes(count, size, middle, wall, rng)
     if boxes is None:
         return None
     corners = np.concatenate((wall, boxes))
@@ -68,12 +75,12 @@ def _attempt(level: str, seed: int, rng: np.random.Generator) -> Room | None:
 
 
 def _boxes(
-    level: str, size: tuple[float, float], middle: float, wall: NDArray[np.float64], rng: np.random.Generator
+    count: int, size: tuple[float, float], middle: float, wall: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
     """(B, 4, 2) boxes in either room, a robot's passage clear of all else; None where they do not fit."""
     found = wall
     for low, high in ((0.0, middle), (middle, size[0])):
-        for _ in range(BOXES[level]):
+        for _ in range(count):
             half = rng.uniform(0.12, 0.25, (32, 2))
             reach = np.hypot(*half.T) + _PASSAGE_M
             x = rng.uniform(low + reach, np.maximum(high - reach, low + reach))

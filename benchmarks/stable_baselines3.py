@@ -1,0 +1,117 @@
+"""PPO, DQN and SAC beside Stable-Baselines3's: the same algorithm, network, batches, environments and epochs.
+
+    python -m venv build/venvs/stable-baselines3 && build/venvs/stable-baselines3/bin/pip install stable-baselines3
+    python benchmarks/stable_baselines3.py [--seconds S] [--write]
+
+Each learns on the same task with one thread, one after the other; figures are steps for each second of processor time
+(so that a busy machine tells nearly the same), processor seconds until a greedy 475 on CartPole (20 episodes each 4,096
+steps, not counted), and the greedy return over 100 episodes at the end. Ours counts its compilation in the seconds to
+475, not in its steps a second. A run ends after its steps, or after `--seconds` (then its return is of less learning).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import train.threads  # noqa: E402, F401  isort: skip
+
+from train.agents.dqn import DQN, DQNSettings  # noqa: E402
+from train.agents.ppo import PPO, PPOSettings  # noqa: E402
+from train.agents.sac import SAC, SACSettings  # noqa: E402
+from train.envs.gym_batch import GymBatch  # noqa: E402
+from train.evaluation import evaluate  # noqa: E402
+
+TARGET = ROOT / "docs" / "benchmarks-stable-baselines3.md"
+CASES: dict[str, tuple[str, Any, Any, int, float]] = {
+    # task, learner, settings, steps, the ratio of steps a second that is asked
+    "ppo": ("CartPole-v1", PPO, PPOSettings(), 100_000, 8.0),
+    "dqn": ("CartPole-v1", DQN, DQNSettings(n_step=1), 50_000, 5.0),
+    "sac": ("Pendulum-v1", SAC, SACSettings(), 20_000, 2.0),
+}
+
+
+def ours(case: str, seconds: float) -> dict[str, Any]:
+    """The figures of our learner."""
+    task, learner, settings, steps, _ = CASES[case]
+    env = GymBatch(task, settings.envs)
+    began, apart, reached, due = time.process_time(), 0.0, None, 4_096
+    agent = learner(env, settings, 0)
+    warm: tuple[float, int] | None = None
+    for iteration in agent.learn(env, steps):
+        used = time.process_time() - began - apart
+        if warm is None and iteration.losses:
+            warm = used, iteration.steps  # from here on everything is compiled
+        if task == "CartPole-v1" and reached is None and iteration.steps >= due:
+            due += 4_096
+            now = time.process_time()
+            reached = used if evaluate(agent.greedy, [(GymBatch(task, 20), 7)]).returns.mean() >= 475.0 else None
+            apart += time.process_time() - now
+        if used > seconds:
+            break
+    used = time.process_time() - began - apart
+    assert warm is not None
+    found = evaluate(agent.greedy, [(GymBatch(task, 100), 1_000_000)]).returns.mean()
+    rate = (agent.steps - warm[1]) / (used - warm[0])
+    return {"rate": rate, "reached": reached, "return": float(found), "steps": agent.steps}
+
+
+def theirs(case: str, seconds: float, python: Path) -> dict[str, Any]:
+    """The same of Stable-Baselines3."""
+    command = [str(python), str(Path(__file__).with_name("stable_baselines3_worker.py")), case, str(seconds)]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    return {**told, "rate": told["steps"] / told["seconds"]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", type=Path, default=ROOT / "build/venvs/stable-baselines3/bin/python")
+    parser.add_argument("--seconds", type=float, default=180.0, help="processor seconds for each run at most (180)")
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
+    args = parser.parse_args()
+    if not args.python.exists():
+        parser.error(f"{args.python} is not there; make the venv as above")
+    lines = [
+        "| algorithm | task | steps/s ours | theirs | ratio | asked | seconds to 475 ours | theirs | return ours "
+        "| theirs |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    versions = ""
+    for case in args.cases.split(","):
+        mine, other = ours(case, args.seconds), theirs(case, args.seconds, args.python)
+        task, *_, asked = CASES[case]
+        seconds = [f"{each['reached']:.1f}" if each["reached"] else "-" for each in (mine, other)]
+        returns = [f"{each['return']:.1f} ({each['steps']:,} steps)" for each in (mine, other)]
+        lines.append(
+            f"| {case} | {task} | {mine['rate']:,.0f} | {other['rate']:,.0f} | {mine['rate'] / other['rate']:.1f}x | "
+            f"{asked:g}x | {seconds[0]} | {seconds[1]} | {returns[0]} | {returns[1]} |"
+        )
+        versions = other["versions"]
+        print(lines[-1], flush=True)
+    page = f"""# Beside Stable-Baselines3
+
+Written by `python benchmarks/stable_baselines3.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
+{platform.python_version()}, {versions}. The same algorithm, network, batches, number of environments and epochs, one
+thread each, one after the other in one run; seconds are processor time, evaluations are not counted. The entropy bonus
+of PPO is constant there and annealed here, to the same mean. One seed each: returns show that both learn.
+
+{chr(10).join(lines)}
+"""
+    print(page)
+    if args.write:
+        TARGET.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
