@@ -33,6 +33,9 @@ import numpy as np  # noqa: E402
 
 RESULTS, TARGET = ROOT / "runs" / "benchmarks-rl", ROOT / "docs" / "benchmarks-rl.md"
 PAIRED_EPISODES, PAIRED_SEED = 1000, 11
+SEEDS = 10
+STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
+"""Student's t, both sides 95 %, by the number of seeds."""
 MAY_LOSE = 0.02
 
 
@@ -134,28 +137,32 @@ def render(results: list[dict[str, Any]]) -> str:
     for row in ROWS:
         mine = [result for result in results if result["row"] == row.name]
         if not mine:
-            lines.append(f"| {row.task} | {row.algo} {row.variant or ''} | - | 0 | not run | | {row.bar:g} | | | |")
+            bar = "-" if math.isinf(row.bar) else f"{row.bar:g}"
+            lines.append(f"| {row.task} | {row.algo} {row.variant or ''} | - | 0 | not run yet | | {bar} | | | |")
             continue
         returns = np.array([result["return"] for result in mine])
-        half = 1.96 * returns.std(ddof=1) / math.sqrt(len(returns)) if len(returns) > 1 else math.nan
+        wide = STUDENT.get(len(returns), 1.96) * returns.std(ddof=min(len(returns) - 1, 1)) / math.sqrt(len(returns))
+        spread = f" +- {wide:.1f}" if len(returns) > 1 else ""
         met = (returns.min() if row.each else returns.mean()) >= row.bar
         verdict = f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
+        verdict += "" if len(mine) >= SEEDS else " so far"
         bar = "-" if math.isinf(row.bar) else verdict
         reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
         to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
         lines.append(
             f"| {row.task} | {row.algo} {row.variant or ''} | {mine[0]['steps']:,} | {len(mine)} | "
-            f"{returns.mean():.1f} +- {half:.1f} | {returns.min():.1f} | {bar} | {to_bar} | "
+            f"{returns.mean():.1f}{spread} | {returns.min():.1f} | {bar} | {to_bar} | "
             f"{np.median([r['processor_seconds'] for r in mine]):.0f} | {min(map(int8_bound, mine)):+.2%} |"
         )
-    told = max(results, key=lambda result: result["date"]) if results else {"date": "never", "machine": "-"}
+    told = max(results, key=lambda result: result["date"], default={"date": "never", "machine": "-"})
     return f"""# Reinforcement learning: ten seeds
 
 Written by `python benchmarks/rl.py --write`; last run {told["date"]}, {told["machine"]}. Each run is
 `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`. Returns are greedy, over
 100 episodes apart from training; "steps to the bar" is where the running return while exploring first reached it,
 median of the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes; the bound is of their paired
-difference as a share of the return and should stay above {-MAY_LOSE:.0%}.
+difference as a share of the return and should stay above {-MAY_LOSE:.0%}. A row is finished with {SEEDS} seeds; what is
+missing is made by the same program, which goes on where it stopped.
 
 {chr(10).join(lines)}
 """
@@ -164,7 +171,7 @@ difference as a share of the return and should stay above {-MAY_LOSE:.0%}.
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)} and run nothing")
     parser.add_argument("--one", nargs=2, metavar=("ROW", "SEED"), help=argparse.SUPPRESS)
     args = parser.parse_args()
