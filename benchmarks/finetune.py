@@ -3,10 +3,12 @@
     python benchmarks/finetune.py                       both halves, both ways round: about ten minutes on two cores
     python benchmarks/finetune.py --write               the same, into docs/benchmarks-finetune.md
     python benchmarks/finetune.py --ways 1 --epochs 5   a sample
+    python benchmarks/finetune.py --all                 all weights learn, as without --extend: what that costs
 
-Yolo-Fastest 1.1 from Darknet's files becomes a `.tflite` by `edgebot convert darknet`; `edgebot train detector --from`
-goes on from it. The new class is the simulator's lamp, drawn into the photos: other lamps in either half. The class
-`person` must not get worse on photos that training never saw (AP@0.5 by the runtime's decoder, scores from 0.005).
+Yolo-Fastest 1.1 from Darknet's files becomes a `.tflite` by `edgebot convert darknet`; `edgebot train detector --from
+--extend` goes on from it. The new class is the simulator's lamp, drawn into the photos: other lamps in either half.
+The class `person` must not get worse on photos that training never saw (AP@0.5 by the runtime's decoder, scores from
+0.005).
 """
 
 from __future__ import annotations
@@ -128,7 +130,7 @@ class Row(NamedTuple):
     lamps: int
 
 
-def one_way(work: Path, model: Path, halves: list[list[Any]], names: list[str], way: int, epochs: int) -> Row:
+def one_way(work: Path, model: Path, halves: list[list[Any]], names: list[str], way: int, how: list[str]) -> Row:
     """Learn from one half, judge on the other."""
     from convert.predict import Detect, keras_batch
     from convert.source import load
@@ -139,8 +141,8 @@ def one_way(work: Path, model: Path, halves: list[list[Any]], names: list[str], 
     learn = write_half(folder / "learn", halves[way], names, 1000 * way)
     judged = write_half(folder / "judge", halves[1 - way], names, 1000 * way + 500)
     run = folder / "run"
-    arguments = ["--data", str(learn), "--from", str(model), "--run", str(run), "--epochs", str(epochs)]
-    trainer.main([*arguments, "--set", f"check_every={epochs}", "--seed", str(way)])
+    arguments = ["--data", str(learn), "--from", str(model), "--run", str(run), "--set", "check_every=1000000"]
+    trainer.main([*arguments, *how, "--seed", str(way)])
     source = load(model.with_suffix(".keras"))
     _, rows, columns, _ = source.keras.input_shape
     before = judge_photos(
@@ -157,7 +159,8 @@ def one_way(work: Path, model: Path, halves: list[list[Any]], names: list[str], 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--all", action="store_true", help="without --extend: all weights learn")
     parser.add_argument("--ways", type=int, choices=(1, 2), default=2)
     parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
@@ -181,11 +184,12 @@ def main() -> None:
     )
     photos = sorted(read(listing).val, key=lambda photo: photo.path.name)
     halves = [photos[0::2], photos[1::2]]
-    rows = [one_way(work, model, halves, names, way, args.epochs) for way in range(args.ways)]
+    how = [*([] if args.all else ["--extend"]), *(["--epochs", str(args.epochs)] if args.epochs else [])]
+    rows = [one_way(work, model, halves, names, way, how) for way in range(args.ways)]
     text = table(rows)
     Console().print(text, highlight=False)
     if args.write:
-        PAGE.write_text(page(text, args.epochs), encoding="utf-8")
+        PAGE.write_text(page(text, " ".join(["--from", *how])), encoding="utf-8")
     if args.keep is None:
         shutil.rmtree(work)
 
@@ -203,14 +207,14 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def page(text: str, epochs: int) -> str:
+def page(text: str, how: str) -> str:
     """The docs page."""
     machine = f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
     return (
         "# A known detector learns another class\n\n"
         "Written by `python benchmarks/finetune.py --write`: Yolo-Fastest 1.1 (80 classes of COCO) is trained on from "
-        f"its converted model by `edgebot train detector --from`, {epochs} epochs, on half of `coco_train128` into "
-        "which rendered lamps were drawn. AP@0.5 on the other half; `person` and the mean over the known classes on "
+        f"its converted model by `edgebot train detector {how}` on half of `coco_train128` into which "
+        "rendered lamps were drawn. AP@0.5 on the other half; `person` and the mean over the known classes on "
         "the photos as they are, `lamp` with other lamps drawn into them.\n\n"
         f"{text}\n\n{datetime.date.today().isoformat()}, {machine}.\n"
     )

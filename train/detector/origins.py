@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convert.source import Source
 from edge.errors import UsageError
@@ -16,7 +17,7 @@ from train.detector import dataset
 from train.detector.anchors import cluster
 from train.detector.damage import Damage
 from train.detector.dataset import Dataset
-from train.detector.examples import Examples, Fitted
+from train.detector.examples import IGNORED, Examples, Fitted
 from train.detector.model import SCENE_ANCHORS, SCENES, build, photos, specification
 from train.detector.scenes import LABELS, gather, render
 from train.detector.settings import PhotoSettings, SceneSettings
@@ -94,15 +95,26 @@ class Photos:
         self.data, self.settings = data.resolve(), settings
         found = dataset.read(data, settings.held_out)
         self._set = chosen_classes(found, classes) if classes else found
-        self._classes = classes
+        self._classes, self._first = classes, 0
         self.labels, self.damage = self._set.labels, self._set.damage
         self.pictures, self.work = len(self._set.train), len(self._set.train) + len(self._set.val)
 
+    def extend(self, known: tuple[str, ...]) -> None:
+        """Number the classes behind those of a detector that knows some, and learn only those that it does not know."""
+        self.labels = known + tuple(label for label in self._set.labels if label not in known)
+        number = {old: self.labels.index(label) for old, label in enumerate(self._set.labels)}
+        train, val = ([photo.renumbered(number) for photo in half] for half in (self._set.train, self._set.val))
+        self._set, self._first = Dataset(self.labels, train, val, self.damage), len(known)
+
+    def sizes(self) -> NDArray[np.float64]:
+        """(n, 2) width and height of the boxes to learn, as fractions of their pictures."""
+        sizes = [photo.boxes[photo.boxes[:, 4] >= self._first, 2:4] for photo in self._set.train]
+        return np.concatenate([np.empty((0, 2)), *sizes])
+
     def untrained(self, seed: int) -> Source:
         plan = photos(self.settings.width, self.settings.height)
-        sizes = np.concatenate([photo.boxes[photo.boxes[:, 4] >= 0, 2:4] for photo in self._set.train])
         counts = [level.anchors for level in plan.levels]
-        anchors, _ = cluster(sizes * [plan.width, plan.height], sum(counts), seed)
+        anchors, _ = cluster(self.sizes() * [plan.width, plan.height], sum(counts), seed)
         split = np.split(anchors.round(1), np.cumsum(counts)[:-1])
         of_heads = [[(float(width), float(height)) for width, height in part] for part in split]
         labels = self.labels
@@ -115,6 +127,9 @@ class Photos:
             dataset.examples(half, fit, self.damage, memory_mb // 2, advance)
             for half in (self._set.train, self._set.val)
         )
+        if self._first:  # things of known classes are background to the new heads
+            asked = [truth[(truth[:, 4] >= self._first) | (truth[:, 4] == IGNORED)] for truth in train.truth]
+            train = Examples(train.images, asked)
         for half, name in ((train, "learn from"), (val, "judge by")):
             if not any((truth[:, 4] >= 0).any() for truth in half.truth):
                 raise UsageError(f"{self.data} leads to no picture with a box to {name}; look at its train and val")

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from tensorboard.summary import Writer
 
 from edge.errors import UsageError
+from edge.manifest import DarknetDecode
 from train.detector import picture
 from train.detector.evaluate import Reader, Report, judge_network
 from train.detector.examples import Examples
@@ -34,6 +35,7 @@ class Task:
     network: keras.Model
     reader: Reader
     labels: tuple[str, ...]
+    learning: DarknetDecode  # the heads that learn
     train: Examples
     check: Examples
 
@@ -55,7 +57,7 @@ class Session:
         self.learner = Learner(
             task.network,
             task.reader.image,
-            task.reader.decode,
+            task.learning,
             settings,
             self._epochs,
             self._per_epoch,

@@ -69,13 +69,18 @@ LEARN_FROM = replace(
 )
 """A network that knows much already must not be shaken."""
 
+LEARN_EXTEND = replace(LEARN_FROM, learning_rate=3e-3)
+"""New heads on a network that does not learn."""
+
 LEARN_SCENES_FROM = replace(LEARN_SCENES, learning_rate=2e-3)
 
-EPOCHS, EPOCHS_FROM, EPOCHS_SCENES = 100, 40, 14
+EPOCHS, EPOCHS_FROM, EPOCHS_EXTEND, EPOCHS_SCENES = 100, 40, 60, 14
 
 
-def defaults(photos: bool, transfer: bool) -> tuple[LearnSettings, int]:
-    """The settings, and the epochs, for photos or rendered rooms, from scratch or from another detector."""
+def defaults(photos: bool, transfer: bool, extend: bool = False) -> tuple[LearnSettings, int]:
+    """The settings, and the epochs, for photos or rendered rooms, from scratch or from (beside) another detector."""
+    if extend:
+        return LEARN_EXTEND, EPOCHS_EXTEND
     if photos:
         return (LEARN_FROM, EPOCHS_FROM) if transfer else (LEARN, EPOCHS)
     return (LEARN_SCENES_FROM if transfer else LEARN_SCENES), EPOCHS_SCENES

@@ -19,12 +19,21 @@ from rich.console import Console
 
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
-from train.detector.settings import EPOCHS, EPOCHS_FROM, LearnSettings, PhotoSettings, SceneSettings, defaults
+from train.detector.settings import (
+    EPOCHS,
+    EPOCHS_EXTEND,
+    EPOCHS_FROM,
+    LearnSettings,
+    PhotoSettings,
+    SceneSettings,
+    defaults,
+)
 from train.runs import RunFolder, RunSettings, fresh_path, latest_path, versions
 from train.settings import describe, override, parse_pairs, split
 
 if TYPE_CHECKING:
     from convert.source import Source
+    from edge.manifest import DarknetDecode
     from train.detector.evaluate import Report
     from train.detector.origins import Origin
     from train.detector.session import Session
@@ -36,6 +45,7 @@ examples:
   edgebot train detector --data data.yaml                     your photos, a network from scratch
   edgebot train detector --data data.yaml --from yolo.tflite  from one that `edgebot convert darknet` made
   edgebot train detector --data data.yaml --from yolo.tflite --freeze --classes person,lamp
+  edgebot train detector --data data.yaml --from yolo.tflite --extend   what it knows stays as it is
   edgebot train detector --data instances.json --epochs 60    COCO's JSON
   edgebot train detector                                      the person detector, from rendered rooms
   edgebot train detector --run runs/detector-yolo-0 --resume  goes on after a kill or Ctrl-C
@@ -52,8 +62,10 @@ def _parser() -> Parser:
     add("--data", type=Path, metavar="FILE", help="data.yaml (path, train, val, names) or a COCO .json")
     add("--from", dest="source", type=Path, metavar="MODEL", help="train on from this: a converted .tflite, or a run")
     add("--freeze", action="store_true", help="with --from: only the heads and what leads to one alone learn")
+    add("--extend", action="store_true", help="with --from: new heads learn the classes that it does not know")
     add("--classes", metavar="NAMES", default="", help="learn only these of the data's classes (person,lamp)")
-    add("--epochs", type=whole(1, most), metavar="N", help=f"{EPOCHS}; with --from {EPOCHS_FROM}")
+    many = f"{EPOCHS}; with --from {EPOCHS_FROM}, with --extend {EPOCHS_EXTEND}"
+    add("--epochs", type=whole(1, most), metavar="N", help=many)
     add("--steps", type=whole(1, most), metavar="N", help="batches, instead of --epochs")
     add("--seed", type=whole(0, 2**31 - 1), metavar="N", help="everything random follows from it (0)")
     add("--run", type=Path, metavar="DIR", help="run folder (runs/detector-yolo-SEED)")
@@ -68,12 +80,12 @@ def _parser() -> Parser:
 def main(argv: list[str]) -> int:
     """Run the verb; 0, or 130 where Ctrl-C ended the training (the best network is kept)."""
     args = _parser().parse_args(argv)
-    default, epochs = defaults(bool(args.data), bool(args.source))
+    default, epochs = defaults(bool(args.data), bool(args.source), args.extend)
     place: Any = PhotoSettings() if args.data else SceneSettings()
     if args.settings:
         print(f"{describe(default)}\n{describe(place)}")
         return 0
-    for name, needs in (("classes", "data"), ("freeze", "source")):
+    for name, needs in (("classes", "data"), ("freeze", "source"), ("extend", "source"), ("extend", "data")):
         if getattr(args, name) and not getattr(args, needs) and not args.resume:
             raise UsageError(f"--{name} goes with {'--data' if needs == 'data' else '--from'}, which is not given")
     console = Console(stderr=True)
@@ -90,7 +102,8 @@ def main(argv: list[str]) -> int:
     origin: Origin = Photos(args.data, classes, place) if args.data else Scenes(place)
     seed = args.seed or 0
     per_epoch = max(1, origin.pictures // settings.batch)
-    given = {"source": str(args.source.resolve()), "freeze": args.freeze} if args.source else {}
+    how = {"freeze": args.freeze, "extend": args.extend}
+    given = {"source": str(args.source.resolve())} | how if args.source else {}
     source = _source(origin, given, seed)
     environment = origin.as_json() | {"from": given}
     steps = args.steps or (args.epochs or epochs) * per_epoch
@@ -107,7 +120,7 @@ def _open(args: argparse.Namespace) -> RunFolder:
         raise UsageError(f"{run.path} is a run of {run.settings.task}, not of detector; give another --run")
     for name, value in (
         ("--data", args.data), ("--from", args.source), ("--set", args.set), ("--classes", args.classes),
-        ("--epochs", args.epochs), ("--steps", args.steps), ("--freeze", args.freeze),
+        ("--epochs", args.epochs), ("--steps", args.steps), ("--freeze", args.freeze), ("--extend", args.extend),
     ):  # fmt: skip
         if value:
             raise UsageError(f"{name} cannot change a run that resumes; begin a new one without --resume")
@@ -119,12 +132,16 @@ def _open(args: argparse.Namespace) -> RunFolder:
 def _source(origin: Origin, given: dict[str, Any], seed: int) -> Source:
     import keras
 
-    from train.detector import transfer
+    from train.detector import extend, transfer
+    from train.detector.origins import Photos
 
     keras.utils.set_random_seed(seed)
     if not given:
         return origin.untrained(seed)
-    return transfer.for_classes(transfer.find(Path(given["source"])), origin.labels, seed)
+    found = transfer.find(Path(given["source"]))
+    if given.get("extend") and isinstance(origin, Photos):
+        return extend.extended(found, origin, seed)
+    return transfer.for_classes(found, origin.labels, seed)
 
 
 def _draft(source: Source) -> dict[str, Any]:
@@ -141,7 +158,7 @@ def _draft(source: Source) -> dict[str, Any]:
 def _train(
     run: RunFolder, console: Console, workers: int, made: tuple[Origin, Source] | None = None, resume: bool = False
 ) -> int:
-    from train.detector.transfer import freeze
+    from train.detector import extend, transfer
 
     started = time.perf_counter()
     said = dict(run.settings.environment)
@@ -151,9 +168,14 @@ def _train(
         origin, source = made or _again(said, given, run.settings.seed)
     except TypeError as error:
         raise UsageError(f"{run.path} was made by another edgebot ({error}); train again with another --run") from None
-    freeze(source.keras, bool(given.get("freeze")), settings.keep_norm)
+    learning = source.decode
+    if given.get("extend"):
+        extend.freeze(source.keras)
+        learning = extend.learning(source.decode)
+    else:
+        transfer.freeze(source.keras, bool(given.get("freeze")), settings.keep_norm)
     try:
-        session = _session(run, console, workers, origin, source, settings)
+        session = _session(run, console, workers, origin, source, learning, settings)
     except KeyboardInterrupt:
         console.print(f"[yellow]interrupted before anything was learnt[/]; --run {run.path} --resume begins")
         return 130
@@ -177,7 +199,13 @@ def _again(said: dict[str, Any], given: dict[str, Any], seed: int) -> tuple[Orig
 
 
 def _session(
-    run: RunFolder, console: Console, workers: int, origin: Origin, source: Source, settings: LearnSettings
+    run: RunFolder,
+    console: Console,
+    workers: int,
+    origin: Origin,
+    source: Source,
+    learning: DarknetDecode,
+    settings: LearnSettings,
 ) -> Session:
     """Read or draw the pictures, say what was wrong with them, and make ready."""
     from train.detector.evaluate import Reader
@@ -197,7 +225,7 @@ def _session(
         f"{len(source.labels)} classes; {source.keras.count_params():,} weights",
         highlight=False,
     )
-    task = Task(source.keras, Reader(source.image, source.decode), source.labels, train, check)
+    task = Task(source.keras, Reader(source.image, source.decode), source.labels, learning, train, check)
     return Session(run, task, settings, console, workers)
 
 
