@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from robot.sim import light
 from robot.sim.collision import Obstacles
 from robot.sim.geometry import EDGE_ON, GRAZE, SCALE, FanCaster, Floats, ShadowCaster
 from robot.sim.layout import Kernels
@@ -64,7 +65,16 @@ class CompiledMaps(MapTable):
         return out
 
 
-COMPILED = Kernels(CompiledFan, CompiledShadow, CompiledObstacles, CompiledMaps)
+def sensed(to_x: Floats, *arrays: Any) -> NDArray[np.floating]:
+    """`robot.sim.light.sensed`, compiled."""
+    *rows, axis = arrays
+    numbers = (*axis, light.LAMP_HEIGHT_M**2, 1e-9, light.AMBIENT, light.HALF_READING, 1.0, 0.5, 0.375)
+    out = np.empty_like(to_x)
+    _sensed(*_rows(to_x, *rows), np.array(numbers, to_x.dtype), out)
+    return out
+
+
+COMPILED = Kernels(CompiledFan, CompiledShadow, CompiledObstacles, CompiledMaps, sensed)
 
 
 def _rows(*arrays: NDArray[Any]) -> list[NDArray[Any]]:
@@ -185,3 +195,18 @@ def _interpolate(rows, x, y, last, offset, stride, per_m, out):  # type: ignore[
             low = rows[first, k] + (rows[first + 1, k] - rows[first, k]) * fx
             high = rows[above, k] + (rows[above + 1, k] - rows[above, k]) * fx
             out[i, k] = low + (high - low) * fy
+
+
+@njit(cache=True, error_model="numpy")
+def _sensed(to_x, to_y, cos, sin, fluence, ahead, left, shadow, numbers, out):  # type: ignore[no-untyped-def]
+    axis_x, axis_y, lamp2, least, ambient, half_reading, one, half, flat = numbers
+    for i in range(out.size):
+        distance2 = to_x[i] * to_x[i] + to_y[i] * to_y[i]
+        forward, aside = to_x[i] * cos[i] + to_y[i] * sin[i], to_y[i] * cos[i] - to_x[i] * sin[i]
+        cosine = (-forward * axis_x - aside * axis_y) / np.sqrt(distance2 + least)
+        facing = half * cosine + half
+        straight = (one / (distance2 + lamp2)) * (facing * facing)
+        found = one - one if shadow[i] else straight
+        found += flat * fluence[i] + half * (ahead[i] * axis_x + left[i] * axis_y)
+        found += ambient
+        out[i] = found / (found + half_reading)

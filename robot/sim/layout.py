@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.sim import light
 from robot.sim.collision import Obstacles
 from robot.sim.geometry import FanCaster, ShadowCaster, rectangles
 from robot.sim.lookup import MapTable
@@ -21,12 +22,13 @@ Where = NDArray[np.intp] | slice
 
 @dataclass(frozen=True)
 class Kernels:
-    """Who does the world's innermost loops: NumPy, or classes that extend these (`train.compiled`)."""
+    """Who does the world's innermost loops: NumPy, or what does the same as these (`train.compiled`)."""
 
     fan: type[FanCaster] = FanCaster
     shadow: type[ShadowCaster] = ShadowCaster
     obstacles: type[Obstacles] = Obstacles
     maps: type[MapTable] = MapTable
+    sensed: Callable[..., Floats] = light.sensed
 
 
 NUMPY = Kernels()

@@ -55,6 +55,35 @@ def direct(distance2: Floats) -> Floats:
     return 1.0 / (distance2 + LAMP_HEIGHT_M**2)
 
 
+def sensed(
+    to_x: Floats,
+    to_y: Floats,
+    cos: Floats,
+    sin: Floats,
+    fluence: Floats,
+    ahead: Floats,
+    left: Floats,
+    shadow: NDArray[np.bool_],
+    axis: tuple[float, float],
+) -> Floats:
+    """What N sensors read, without noise, (N,).
+
+    Args:
+        to_x, to_y: from each lamp to the sensor, m. cos, sin: of the robots' headings.
+        shadow: whether the lamp is hidden.
+        fluence, ahead, left: the bounced light, and its vector in the robots' frames.
+        axis: the sensor's, a unit vector in the robots' frames.
+    """
+    axis_x, axis_y = axis
+    distance2 = to_x * to_x + to_y * to_y
+    along = -(to_x * cos + to_y * sin) * axis_x - (to_y * cos - to_x * sin) * axis_y
+    straight = direct(distance2) * acceptance(along / np.sqrt(distance2 + 1e-9))
+    np.copyto(straight, 0, where=shadow)
+    straight += diffuse_acceptance(fluence, ahead * axis_x + left * axis_y)
+    straight += AMBIENT
+    return reading(straight)
+
+
 def strips(size: tuple[float, float], corners: Floats) -> tuple[Floats, Floats, Floats]:
     """The room's vertical surfaces in strips: middle (P, 2), normal into the free space (P, 2), width (P,) m."""
     walls = np.array([(0, 0), (size[0], 0), size, (0, size[1])], dtype=np.float64)

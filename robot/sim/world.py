@@ -167,13 +167,8 @@ class World:
             to_x = x + (config.x_m * cos - sign * config.y_m * sin) - lamp[0]
             to_y = y + (config.x_m * sin + sign * config.y_m * cos) - lamp[1]
             self._layout.shaded(to_x, to_y, shadow, where)
-            distance2 = to_x * to_x + to_y * to_y
-            along = -(to_x * cos + to_y * sin) * axis_x - (to_y * cos - to_x * sin) * (sign * axis_y)
-            straight = light.direct(distance2) * light.acceptance(along / np.sqrt(distance2 + 1e-9))
-            np.copyto(straight, 0, where=shadow)
-            straight += light.diffuse_acceptance(fluence, ahead * axis_x + left * (sign * axis_y))
-            straight += light.AMBIENT
-            out[side] = light.reading(straight)
+            axis = axis_x, sign * axis_y
+            out[side] = self._kernels.sensed(to_x, to_y, cos, sin, fluence, ahead, left, shadow, axis)
         if self.cover is not None:
             out *= self.cover[:, where]
         if self.noise:
