@@ -21,7 +21,7 @@ DROP_IN = """\
 [Service]
 PrivateNetwork=no
 IPAddressDeny=
-Nice=5
+Nice=0
 LimitRTPRIO=0
 WatchdogSec={watchdog}
 Environment=EDGEBOT_REALTIME=off
