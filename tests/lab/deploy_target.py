@@ -14,9 +14,11 @@ from typing import Any
 
 from tests.lab.deploy_page import Found, Plan
 from tests.lab.deploy_rig import EXPECTED, ROOT, SLOW, Rig
+from tests.lab.deploy_rows import unit
 from tests.lab.nspawn import Guest
 
 EDGEBOT = "sudo -u edgebot /usr/local/bin/edgebot"
+MOVES = ("--", "--rate", "10")  # at 5 a second each command would be out of date before the next
 DRIVE = ("--policy", "person", "--seed", "7", "--duration", "30", "--json")
 BITS = """
 import hashlib
@@ -71,21 +73,28 @@ def drives(rig: Rig) -> Found:
 
 
 def dies(number: int, rig: Rig) -> Found:
-    """The runtime gets a signal: what motord does at once, and systemd after."""
+    """The runtime gets a signal while wheels turn: what motord does at once, and systemd after."""
     rig.deployed()
+    if "--policy random" not in unit(rig):
+        done = rig.deploy("--policy", "random", *MOVES)
+        if done.code != 0:
+            return False, done.words
     rig.settled()
+    status = "/usr/local/bin/edgebot motors status --json"
+    still = '"applied": {"left": 0.0, "right": 0.0}'
     said = rig.guest().ssh(
-        f"p=$(systemctl show -p MainPID --value edgebot); kill -{number} $p; sleep 3; cd /tmp;"
-        " /usr/local/bin/edgebot motors status --json; echo;"
+        f"cd /tmp; for i in $(seq 40); do before=$({status}); case $before in *'{still}'*) ;; *) break;; esac; done;"
+        f' echo "$before"; p=$(systemctl show -p MainPID --value edgebot); kill -{number} $p; sleep 3; {status}; echo;'
         " for i in $(seq 200); do q=$(systemctl show -p MainPID --value edgebot);"
         ' [ "$q" != "$p" ] && [ "$q" != 0 ] && systemctl -q is-active edgebot && break; sleep 1; done;'
         ' echo "again after $i s"; systemctl is-active edgebot',
         limit_s=600,
     ).stdout
-    report, again, active = (line for line in said.strip().splitlines() if line)
-    motors = json.loads(report)
-    good = motors["applied"] == {"left": 0.0, "right": 0.0} and active == "active"
-    return good, f"applied {motors['applied']}, cause {motors['cause']}; {again}, {active}"
+    first, second, again, active = (line for line in said.strip().splitlines() if line)
+    before, after = json.loads(first), json.loads(second)
+    at_zero = {"left": 0.0, "right": 0.0}
+    good = before["applied"] != at_zero and after["applied"] == at_zero and active == "active"
+    return good, f"applied {before['applied']}, then {after['applied']}: {after['cause']}; {again}, {active}"
 
 
 def memory(rig: Rig) -> Found:
@@ -107,9 +116,11 @@ def resident(guest: Guest, unit: str) -> tuple[int, int, int]:
 
     An emulator's translated code lies in mappings that can be written and executed; no program of ours has any.
     """
-    group = guest.ssh(f"cat /sys/fs/cgroup$(systemctl show -p ControlGroup --value {unit})/cgroup.procs").stdout.split()
+    folder = f"$(systemctl show -p ControlGroup --value {unit})/cgroup.procs"  # of either kind of control groups
+    said = guest.ssh(f"cat /sys/fs/cgroup{folder} /sys/fs/cgroup/systemd{folder} 2>/dev/null || true").stdout
+    group = guest.outside(said.split())
     own = every = 0
-    for pid in guest.outside(group):
+    for pid in group:
         for entry in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text())[1:]:
             size = 1024 * int(re.search(r"^Pss:\s+(\d+)", entry, re.MULTILINE)[1])  # type: ignore[index]
             every += size
