@@ -40,7 +40,8 @@ LISTING = (
 STATE = (
     "for i in $(seq 240); do systemctl -q is-active edgebot-activate || [ -e /opt/edgebot/pending.json ] "
     "|| break; sleep 1; done; "
-    "for i in $(seq 120); do systemctl -q is-active edgebot edgebot-motord && break; sleep 1; done; "
+    "for i in $(seq 120); do systemctl -q is-active edgebot && systemctl -q is-active edgebot-motord && break; "
+    "sleep 1; done; "
     "echo release=$(basename $(readlink /opt/edgebot/current || echo none)); "
     "echo pending=$(ls /opt/edgebot | grep -c pending);"
     " echo motord=$(systemctl is-active edgebot-motord); echo edgebot=$(systemctl is-active edgebot)"

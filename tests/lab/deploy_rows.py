@@ -100,7 +100,7 @@ def bad_model(rig: Rig) -> Found:
 def crash(rig: Rig) -> Found:
     """A detector that is not there."""
     words = ("--policy", "range", *SLOW, "--camera", "--detector", "/nowhere.tflite")
-    return _fails(rig, 1, "died 3 times", *words)
+    return _fails(rig, 1, "died 3 times: edgebot: model /nowhere.tflite cannot be read", *words)
 
 
 def never_green(rig: Rig) -> Found:

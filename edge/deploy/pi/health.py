@@ -83,8 +83,12 @@ def _doctor(place: Place, order: dict[str, Any]) -> list[str]:
 
 
 def _journal(unit: str) -> str:
-    said = programs.run("journalctl", "-u", unit, "-n", "20", "-o", "cat", "--no-pager", good=range(256))
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = ("edgebot: ", "edgebot-motord: ", "Error", "Failed at step")
-    own = [line for line in lines if any(words in line for words in telling) and "Failed to start" not in line]
-    return (own or lines or ["its journal says nothing"])[-1][:300]
+    """What the unit's own processes said last, best of all what was wrong; else what systemd said of it."""
+    show = ("journalctl", "-n", "20", "-o", "cat", "--no-pager")
+    own, all_ = (
+        [line.strip() for line in programs.run(*show, *which, good=range(256)).splitlines() if line.strip()]
+        for which in ((f"_SYSTEMD_UNIT={unit}",), ("-u", unit))
+    )
+    telling = [line for line in own if any(word in line for word in ("edgebot: ", "edgebot-motord: ", "Error"))]
+    failed = [line for line in all_ if "Failed at step" in line]
+    return (failed or telling or own or all_ or ["its journal says nothing"])[-1][:300]

@@ -214,6 +214,43 @@ def test_an_unhealthy_release_goes_back(trial: Place, monkeypatch: pytest.Monkey
     assert trial.running() == "1" and not trial.hold.exists() and releases.back(trial) is None
 
 
+@pytest.mark.parametrize(
+    ("own", "systemds", "words"),
+    [
+        ("chown: no file\nedgebot: no model x\nbye", "Starting edgebot: x", "edgebot: no model x"),
+        ("", "edgebot.service: Failed at step EXEC\nFailed to start x", "edgebot.service: Failed at step EXEC"),
+        ("", "", "its journal says nothing"),
+    ],
+)
+def test_a_unit_that_will_not_start_is_told_by_its_own_words(
+    place: Place, own: str, systemds: str, words: str
+) -> None:
+    for name, text in (("own", own), ("all", systemds)):
+        (place.root / name).write_text(text)
+    journal = place.root.parent / "bin/journalctl"
+    journal.write_text(f'#!/bin/sh\ncd {place.root}\ncase "$*" in *_SYSTEMD_UNIT*) cat own;; *) cat all;; esac\n')
+    journal.chmod(0o755)
+    assert health._journal("edgebot.service") == words
+
+
+@pytest.mark.parametrize(("beats", "good"), [(["1", "2", "3"], True), (["1", "1"], False), (["1", "2"], False)])
+def test_the_loop_has_to_be_seen_going_round(monkeypatch: pytest.MonkeyPatch, beats: list[str], good: bool) -> None:
+    looks = [0]
+
+    def properties(unit: str, *names: str) -> dict[str, str]:
+        looks[0] += 1
+        beat = beats[looks[0] // 4 % len(beats)]
+        return {"ActiveState": "active", "MainPID": "7", "WatchdogTimestampMonotonic": beat}
+
+    monkeypatch.setattr(programs, "properties", properties)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    if good:
+        health._ticking(0.02)
+    else:
+        with pytest.raises(AgentError, match=rf"does not go round: it reported {len(set(beats))} times"):
+            health._ticking(0.02)
+
+
 def test_keep_leaves_what_runs_and_what_to_go_back_to(place: Place) -> None:
     for name in "1234":
         confirmed(place, name, robot_toml=name)
