@@ -39,17 +39,17 @@ def plan(cuts: int, quick: bool = False) -> list[Plan]:
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, default=ROOT / "build/proof-deploy.json", metavar="FILE", help="the rows")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="of the rows (default build/proof-deploy.json)")
     parser.add_argument("--anew", action="store_true", help="forget the rows and guests of earlier calls")
     parser.add_argument("--only", metavar="ROW,...", help="these rows, known or not")
     parser.add_argument("--list", action="store_true", help="the rows' names, and what is known")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further row after so long")
-    parser.add_argument("--quick", action="store_true", help="two cuts of each kind, no second guest")
+    parser.add_argument("--quick", action="store_true", help="a cut of each kind, one guest, no page")
     parser.add_argument("--cuts", type=int, default=10, help="of each kind (default %(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/proof-deploy.md")
     parser.add_argument("--page-of", type=Path, nargs="+", metavar="FILE", help="only the page, of kept rows")
     args = parser.parse_args(argv)
-    planned = plan(2 if args.quick else args.cuts, args.quick)
+    planned = plan(1 if args.quick else args.cuts, args.quick)
     if args.page_of:
         return page(deploy_page.merged([json.loads(path.read_text()) for path in args.page_of]), planned, args.write)
     names = [row.name for row in planned]
@@ -57,7 +57,8 @@ def main(argv: list[str]) -> int:
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"{unknown[0]} is no row; --list tells their names")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the guests end with this program
-    rig = Rig(args.keep, args.anew or (args.quick and not args.only))
+    keep = args.keep or ROOT / "build" / ("proof-quick.json" if args.quick else "proof-deploy.json")
+    rig = Rig(keep, args.anew or (args.quick and not args.only))
     if args.list:
         for row in planned:
             known = rig.known["rows"].get(row.name)

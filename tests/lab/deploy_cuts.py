@@ -28,7 +28,7 @@ def rows(count: int) -> list[Plan]:
         for number in range(count):
             share = (number + draw.random()) / count
             name = f"{kind.split()[1]}{number + 1}"
-            full = number % 2 == 0
+            full = number % 2 == 1
             what = f"{kind} at {100 * share:.0f} % of {'a whole deploy' if full else 'an update'}"
             found.append(Plan(name, what, partial(cut, kind, share, full, name), kind))
     return found

@@ -156,14 +156,14 @@ def hil(rig: Rig) -> Found:
 
 ROWS = (
     Plan("status", "--status", status),
-    Plan("dry", "--dry-run of an update", dry),
-    Plan("config", "--config-only, from a file with spaces and quotes in its name", config_only),
-    Plan("models", "--models-only, with one more model", models_only),
+    Plan("dry", "--dry-run of an update", dry, long=True),
+    Plan("config", "--config-only, from a file with spaces and quotes in its name", config_only, long=True),
+    Plan("models", "--models-only, with one more model", models_only, long=True),
     Plan("rollback", "rollback", rollback),
     Plan("locked", "two deploys to one robot at once", locked, long=True),
     Plan("full", "disk full while files come", disk_full),
     Plan("sudo", "a user without sudo", no_sudo),
     Plan("clock", "a wrong clock", clock),
-    Plan("hil", "--hil: the cases there, the reports here", hil),
-    Plan("keep", "--keep 1 --prune", keep),
+    Plan("hil", "--hil: the cases there, the reports here", hil, long=True),
+    Plan("keep", "--keep 1 --prune", keep, long=True),
 )

@@ -148,10 +148,10 @@ ARRIVE = (
     Plan("disk", "on disk beyond the system's packages", megabytes),
 )
 BROKEN = (
-    Plan("wheel", "a bad wheel: the release before runs", bad_wheel),
+    Plan("wheel", "a bad wheel: the release before runs", bad_wheel, long=True),
     Plan("model", "a bad model: the release before runs", bad_model),
     Plan("crash", "a runtime that crashes at start: the release before runs", crash),
-    Plan("green", "a health that is never green: the release before runs", never_green),
+    Plan("green", "a health that is never green: the release before runs", never_green, long=True),
 )
 LEAVE = (
     Plan("two", "two at once, the disk of one too small", two, long=True),

@@ -159,9 +159,9 @@ def processor_in_the_loop(rig: Rig) -> Found:
 ROWS = (
     Plan("doctor", "edgebot doctor on the target", doctor),
     Plan("bits", "the shipped detector on two inputs, arm64 against x86", bits),
-    Plan("drive", "the simulated body driven for 30 s by the shipped detector, arm64 against x86", drives),
+    Plan("drive", "the simulated body driven for 30 s by the shipped detector, arm64 against x86", drives, long=True),
     Plan("kill", "SIGKILL of the runtime: motord at zero, started again", partial(dies, 9)),
-    Plan("stop", "SIGSTOP of the runtime: motord at zero, started again", partial(dies, 19)),
+    Plan("stop", "SIGSTOP of the runtime: motord at zero, started again", partial(dies, 19), long=True),
     Plan("memory", "resident: runtime with the detector, and motord", memory, long=True),
-    Plan("processor", "processor in the loop: simulated body on x86, runtime on arm64", processor_in_the_loop),
+    Plan("processor", "processor in the loop: body on x86, runtime on arm64", processor_in_the_loop, long=True),
 )
