@@ -1,8 +1,9 @@
 """Where a deployed edgebot lives on a robot, and files there that appear whole or not at all.
 
-    /opt/edgebot/releases/ID/       one release: index.json, every file that it names but the pinned wheels, a venv
+    /opt/edgebot/releases/ID/       one release: index.json and every file that it names, but the pinned wheels
     /opt/edgebot/releases/ID.json   what became of it: ready, confirmed, failed
-    /opt/edgebot/envs/LOCK/         pinned wheels, installed once for all releases with the same lock
+    /opt/edgebot/releases/ID/venv   a link to the environment that it runs in
+    /opt/edgebot/envs/              pinned wheels, and over them edgebot's, each installed once for all releases with it
     /opt/edgebot/current            a link to the release that runs; its change is the switch
     /opt/edgebot/pending.json       there while a release is on trial: whoever finds it after a crash reverts
 """
@@ -20,6 +21,7 @@ from typing import Any
 UNITS = ("edgebot-motord.service", "edgebot.service")
 OWN_UNITS = ("edgebot-recover.service", "edgebot-activate.service")
 USER = "edgebot"
+OWN = "wheels/edgebot-"  # how the path of edgebot's own wheel begins in a release
 
 
 class AgentError(Exception):
@@ -148,7 +150,7 @@ def sha256(path: Path) -> str:
 
 def pinned(name: str) -> bool:
     """Whether a file of a release is a wheel of the lock, which is kept installed, in `envs/`, and not as a file."""
-    return name.startswith("wheels/") and not name.startswith("wheels/edgebot-")
+    return name.startswith("wheels/") and not name.startswith(OWN)
 
 
 def wrong_files(folder: Path, index: dict[str, Any]) -> Iterator[str]:

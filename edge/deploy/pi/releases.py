@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.deploy.pi import programs
-from edge.deploy.pi.place import AgentError, Place, differs, pinned, remove, write, write_json, wrong_files
+from edge.deploy.pi.place import OWN, AgentError, Place, differs, link, pinned, remove, write, write_json, wrong_files
 from edge.deploy.pi.system import pip_wheel
 
 Say = Callable[[str], None]
@@ -107,8 +107,15 @@ def environment(place: Place, index: dict[str, Any]) -> Path:
     return place.envs / hashlib.sha256("\n".join(wheels).encode()).hexdigest()[:16]
 
 
+def application(place: Place, index: dict[str, Any]) -> Path:
+    """Where edgebot's own wheel is installed over those, for every release with the same one."""
+    own = [entry["sha256"] for name, entry in index["files"].items() if name.startswith(OWN)]
+    words = "\n".join((environment(place, index).name, *own))
+    return place.envs / f"edgebot-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+
+
 def ready(place: Place, index: dict[str, Any]) -> bool:
-    """Whether that environment is complete."""
+    """Whether the environment of its pinned wheels is complete."""
     return (environment(place, index) / "ready").exists()
 
 
@@ -118,6 +125,8 @@ def wrong(place: Place, name: str) -> Iterator[str]:
     yield from wrong_files(place.release(name), index)
     if not ready(place, index):
         yield "the environment of its pinned wheels"
+    if not (application(place, index) / "ready").exists():
+        yield "the environment of its wheel of edgebot"
 
 
 def _environment(place: Place, index: dict[str, Any], incoming: Path, builder: str, say: Say) -> None:
@@ -156,22 +165,34 @@ def _environment(place: Place, index: dict[str, Any], incoming: Path, builder: s
 
 
 def _own(place: Place, index: dict[str, Any], folder: Path, say: Say) -> None:
-    """The release's own environment: edgebot's wheel, over the pinned ones."""
-    base = environment(place, index)
-    own = [str(folder / name) for name in index["files"] if name.startswith("wheels/edgebot-")]
+    """The release's own environment: edgebot's wheel over the pinned ones, shared by releases with the same ones."""
+    own = [str(folder / name) for name in index["files"] if name.startswith(OWN)]
     if not own:
         raise AgentError("the release has no wheel of edgebot")
-    say("environment: installing edgebot")
-    venv = folder / "venv"
-    python = str(venv / "bin/python")
-    programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", "--without-pip", str(venv))
-    (site,) = venv.glob("lib/python3*/site-packages")
+    target = application(place, index)
+    if not (target / "ready").exists():
+        say("environment: installing edgebot")
+        remove(target)
+        try:
+            _install(environment(place, index), target, own)
+        except BaseException:
+            remove(target)
+            raise
+    link(folder / "venv", os.path.relpath(target, folder))
+
+
+def _install(base: Path, target: Path, own: list[str]) -> None:
+    python = str(target / "bin/python")
+    programs.run("/usr/bin/python3", "-I", "-m", "venv", "--system-site-packages", "--without-pip", str(target))
+    (site,) = target.glob("lib/python3*/site-packages")
     (shared,) = base.glob("lib/python3*/site-packages")
     (site / "edgebot-pinned.pth").write_text(f"{shared}\n")
     # edgebot's own wheel was built by who deploys; installing a wheel runs none of its code.
     pip = (str(base / "bin/python"), "-I", "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps")
     programs.run(*pip, "--no-cache-dir", "--ignore-installed", *own)
     programs.run(python, "-I", "-c", "import edge.cli, edge.session, robot.motord.main")
+    os.sync()
+    write(target / "ready", b"")
 
 
 def _give(folder: Path, user: str) -> None:
@@ -203,7 +224,8 @@ def keep(place: Place, count: int) -> list[str]:
         # The note first: a folder without one is rubbish to the next deploy, a note without a folder is nothing.
         remove(place.releases / f"{name}.json")
         remove(place.release(name))
-    used = {environment(place, place.index(name)) for name in place.all_releases()}
+    indexes = [place.index(name) for name in place.all_releases()]
+    used = {where(place, index) for index in indexes for where in (environment, application)}
     for path in place.envs.glob("*"):
         if path not in used:
             remove(path)

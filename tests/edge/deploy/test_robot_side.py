@@ -31,8 +31,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     (bin_ / "systemctl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     run = programs.run
-    monkeypatch.setattr(programs, "run", lambda *words, **how: "" if "-I" in words else run(*words, **how))
-    monkeypatch.setattr(releases, "_own", lambda *words: None)
+
+    def without_python(*words: str, **how: Any) -> str:
+        if "-I" not in words:
+            return run(*words, **how)
+        if "venv" in words:
+            (Path(words[-1]) / "lib/python3.11/site-packages").mkdir(parents=True)
+        return ""
+
+    monkeypatch.setattr(programs, "run", without_python)
     root = Place(tmp_path / "robot")
     root.releases.mkdir(parents=True)
     root.run.mkdir(parents=True)
@@ -56,6 +63,7 @@ def index(folder: Path, files: dict[str, str]) -> dict[str, Any]:
 
 
 FILES = {"robot.toml": "one", "motord.json": "{}", "units/edgebot.service": "[Unit]", "wheels/a-1-none.whl": "wheel"}
+FILES |= {"wheels/edgebot-1-none.whl": "own"}
 
 
 def adopted(place: Place, name: str, **changes: str) -> str:
@@ -88,14 +96,30 @@ def test_a_release_is_whole_and_shares_what_was_there_before(place: Place) -> No
 
 def test_pinned_wheels_are_kept_installed_only(place: Place) -> None:
     adopted(place, "1")
-    assert not list(place.releases.rglob("*.whl")) and len(list(place.envs.glob("*/ready"))) == 1
+    assert [path.name for path in place.releases.rglob("*.whl")] == ["edgebot-1-none.whl"]
+    assert len(list(place.envs.glob("*/ready"))) == 2
     found = place.index("1")
     assert "wheels/a-1-none.whl" in found["files"] and releases.missing(place, found) == []
     (releases.environment(place, found) / "ready").unlink()  # the power went while it was being made
     assert list(releases.wrong(place, "1")) == ["the environment of its pinned wheels"]
     assert releases.missing(place, found) == ["wheels/a-1-none.whl"]
     releases.tidy(place)
-    assert not list(place.envs.iterdir())
+    assert [path.name for path in place.envs.iterdir()] == [releases.application(place, found).name]
+
+
+def test_releases_with_the_same_wheels_share_their_environments(place: Place) -> None:
+    confirmed(place, "1")
+    confirmed(place, "2", robot_toml="two")
+    incoming = place.root.parent / "incoming"
+    found = index(incoming, FILES | {"wheels/edgebot-1-none.whl": "newer"})
+    releases.adopt(place, "3", found, incoming, "nobody", lambda words: None)
+    venvs = [(place.release(name) / "venv").resolve(strict=True) for name in "123"]
+    assert venvs[0] == venvs[1] != venvs[2] and len(list(place.envs.iterdir())) == 3
+    assert list(releases.wrong(place, "3")) == []
+    activate.switch(place, "3")
+    place.note("3", confirmed=9.0)
+    releases.keep(place, 1)
+    assert {path.name for path in place.envs.iterdir()} == {venvs[2].name, releases.environment(place, found).name}
 
 
 @pytest.mark.parametrize(
