@@ -129,7 +129,7 @@ class Guest:
 
     def ssh(self, script: str, limit_s: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A script there, as root by sudo."""
-        command = ["ssh", *self.options(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR"]
+        command = ["ssh", *self.options(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"]
         done = subprocess.run(
             [*command, f"pi@{self.address}", f"sudo -n sh -c {shlex.quote(script)}"], capture_output=True, text=True,
             timeout=limit_s,
