@@ -24,6 +24,8 @@ IPAddressDeny=
 Nice=0
 LimitRTPRIO=0
 WatchdogSec={watchdog}
+TimeoutStartSec=240
+TimeoutStopSec=90
 Environment=EDGEBOT_REALTIME=off
 """
 EXPECTED = ("loop jitter",)  # of the doctor: an emulator is too slow to be punctual
