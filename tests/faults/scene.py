@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,9 @@ class Life:
         return [(max(stamp, start), wheels) for stamp, wheels in self.given[first:] if stamp < end - 1e-9]
 
 
+_room = cache(lambda task, seed: make_room(task, "easy", seed))
+
+
 def forward(wheels: Wheels) -> float:
     """The speed (m/s) at which the body goes forward under these duties."""
     return twist_from_wheels(CONFIG.drive, wheels).v
@@ -121,7 +125,7 @@ def live(
     given: list[tuple[float, Wheels]] = [(0.0, STOP)]
     ticks: list[Tick] = []
     speeds: list[tuple[float, float, float]] = []
-    room = make_room(task, "easy", SEEDS[name])
+    room = _room(task, SEEDS[name])
     with SimBody(config, room, clock, seed=3, camera=looks, faults=faults, encoders=encoders) as body:
         perception: Any = None
         if eye is not None:
