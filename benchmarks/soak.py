@@ -109,7 +109,7 @@ def soak(policy: str, hours: float) -> Row:
         recordings = len(os.listdir(folder))
     memory, threads, files = zip(*found, strict=True)
     return Row(
-        chosen.name, hours, summary.ticks, real_s, memory[0], max(memory) - memory[0], memory[-1] - memory[0],
+        Path(policy).name, hours, summary.ticks, real_s, memory[0], max(memory) - memory[0], memory[-1] - memory[0],
         (threads[0], max(threads)), (files[0], max(files)), recordings,
     )  # fmt: skip
 
