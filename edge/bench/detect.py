@@ -32,6 +32,7 @@ ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_
 WIDTH, HEIGHT = 640, 480
 INTERPRETERS = ("ai_edge_litert", "tflite_runtime")  # tensorflow's is the same C++ as the first, after a long import
 WARM = 5  # frames before the clock counts
+LONGEST_S, FEWEST = 10.0, 20  # a row ends after so long, but not before so many frames
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,18 @@ class Row:
 
 
 def measure(detector: Detector, frames: Frames, rounds: int, also: Callable[[int], None] | None = None) -> Row:
-    """Time bare invokes and whole detections in turn; `also`, where given, takes its own turn after each."""
+    """Time bare invokes and whole detections in turn, `rounds` of each or as many as `LONGEST_S` allows.
+
+    `also`, where given, takes its own turn after each.
+    """
     invoke, clock = detector.interpreter.invoke, time.perf_counter
     for index in range(WARM):
         detector.detect(frames[index % len(frames)])
     bare, whole, prepare, decode, found = [], [], [], [], 0
+    began = clock()
     for index in range(rounds):
+        if index >= FEWEST and clock() - began > LONGEST_S:
+            break
         frame = frames[index % len(frames)]
         start = clock()
         invoke()
@@ -105,7 +112,7 @@ def measure(detector: Detector, frames: Frames, rounds: int, also: Callable[[int
         p50_us=us[3],
         p99_us=float(np.percentile(whole, 99)) * 1e6,
         peak_mb=peak / (1e6 if sys.platform == "darwin" else 1e3),
-        found=found / rounds,
+        found=found / len(whole),
     )
 
 

@@ -104,10 +104,13 @@ def table(found: list[Row]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 def note(frames: int) -> str:
     """How the figures were taken, and where."""
+    from edge.bench.detect import LONGEST_S
+
     here = machine()
     return (
-        f"{frames} frames of 640 x 480 a row, medians; invoke and the whole way timed in turn. ratio is frame to boxes "
-        f"over the bare invoke, memory the whole process at its largest, found the detections per frame. "
+        f"{frames} frames of 640 x 480 a row, or {LONGEST_S:.0f} s of them, medians; invoke and the whole way timed in "
+        f"turn. ratio is frame to boxes over the bare invoke, memory the whole process at its largest, found the "
+        f"detections per frame. "
         f"{here['machine']}, {here['cores']} cores, Python {here['python']}, numpy {here['numpy']}, "
         f"OpenCV {here['opencv']}, load {here['load']}."
     )
