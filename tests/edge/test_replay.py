@@ -267,7 +267,7 @@ def test_a_detector_on_png_frames_is_exact(
     code, found, told = run(capsys, "run.mcap", "--detector", "person", "--exact")
     assert code == 0 and found["detector"]["exact"] and found["detector"]["formats"] == ["png"]
     assert found["detector"]["boxes_recorded"] > 3 and "all equal, bit for bit" in told
-    code, found, _ = run(capsys, "run.mcap", "--detector", "person", "--score", "0.99", "--exact", "--save", "other.png")
+    code, found, _ = run(capsys, "run.mcap", "--detector", "person", "--score", "0.99", "--exact", "--save", "diff.png")
     assert code == 1 and found["detector"]["boxes_lost"] > 0
 
 
