@@ -197,8 +197,9 @@ def test_any_life(life: list[Step], camera: bool, link: bool) -> None:
             seen if reading.value is None else reading.stamp
             for seen, reading in zip(lit, (senses.light_left, senses.light_right), strict=True)
         ]
-        if not echoes or senses.range.stamp != echoes[-1].stamp:
-            echoes.append(senses.range)
+        if echoes and senses.range.stamp == echoes[-1].stamp:
+            echoes.pop()  # a stamp is one sample's: drawn twice, the newer counts
+        echoes.append(senses.range)
         given_, reason = guard.check(
             senses, step.wanted, now, sensed_at=began, period_s=PERIOD_S,
             frame_at=None if step.frame is None else began - step.frame, bad_frame=step.bad_frame,
