@@ -16,7 +16,7 @@ from convert.source import Source
 from edge import manifest as manifests
 from edge.cli import main as edgebot
 from edge.errors import EdgeError
-from tests.convert.small_darknet import HEIGHT, WIDTH, write
+from tests.convert.small_darknet import HEIGHT, WIDTH
 from tests.train.detector.photos import write_photos
 from train.detector.extend import extended, freeze, learning
 from train.detector.origins import Photos
@@ -24,17 +24,6 @@ from train.detector.settings import PhotoSettings
 from train.detector.train import main
 from train.detector.transfer import find
 from train.judges import judges
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A converted Darknet model of persons and dogs."""
-    folder = tmp_path_factory.mktemp("darknet")
-    cfg, weights, names = write(folder)
-    made = folder / "small.tflite"
-    given = ["darknet", "--cfg", str(cfg), "--weights", str(weights), "--names", str(names), "-o", str(made)]
-    assert convert(given) == 0
-    return made
 
 
 def looks(source: Source) -> Detect:

@@ -17,23 +17,11 @@ from convert.source import Source, load
 from edge import manifest as manifests
 from edge.cli import main as edgebot
 from edge.errors import EdgeError
-from tests.convert.small_darknet import HEIGHT, WIDTH, write
+from tests.convert.small_darknet import HEIGHT, WIDTH
 from tests.train.detector.photos import write_photos
 from train.detector.train import main
 from train.detector.transfer import find, for_classes, freeze
 from train.judges import judges
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A converted Darknet model of persons and dogs."""
-    folder = tmp_path_factory.mktemp("darknet")
-    cfg, weights, names = write(folder)
-    made = folder / "small.tflite"
-    assert (
-        convert(["darknet", "--cfg", str(cfg), "--weights", str(weights), "--names", str(names), "-o", str(made)]) == 0
-    )
-    return made
 
 
 def heads(source: Source, image: np.ndarray) -> list[np.ndarray]:
