@@ -15,8 +15,8 @@ from convert.errors import ConvertError
 from edge.commands.arguments import Parser
 from edge.commands.models import size
 from edge.errors import UsageError
-from edge.store import place
-from edge.store.catalogue import CALIBRATION, PUBLISHED, Published, Source, published
+from edge.store import catalogue, place
+from edge.store.catalogue import CALIBRATION, Published, Source, published
 from edge.store.download import fetch
 
 PHOTOS = ".jpg"
@@ -36,7 +36,7 @@ it first came."""
 def main(argv: list[str]) -> int:
     """Run the verb."""
     parser = Parser("models pull", "Fetch a published detector, convert and calibrate it.", EXAMPLES)
-    names = ", ".join(one.name for one in PUBLISHED)
+    names = ", ".join(one.name for one in catalogue.PUBLISHED)
     parser.add_argument("name", metavar="NAME", help=names)
     parser.add_argument("--quantize", choices=MODES, default="int8", help=f"{MODE_HELP} (int8)")
     parser.add_argument("--calibrate", metavar="DIR", type=Path, help=f"{CALIBRATE_HELP} (128 photos of COCO)")

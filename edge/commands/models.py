@@ -12,8 +12,8 @@ from typing import Any
 from edge.commands.arguments import Parser
 from edge.errors import EdgeError, ModelError, UsageError
 from edge.manifest import Manifest, read
-from edge.store import place
-from edge.store.catalogue import PUBLISHED, Published
+from edge.store import catalogue, place
+from edge.store.catalogue import Published
 
 PULL = "convert.commands.pull:main"  # in the workshop's room, so by name
 
@@ -51,11 +51,11 @@ def main(argv: list[str]) -> int:
 
 def _list(as_json: bool) -> int:
     rows = [_row("person", place.find("person"), "comes with edgebot: persons, as the simulated camera draws them")]
-    entries = {one.name: one for one in PUBLISHED}
+    entries = {one.name: one for one in catalogue.PUBLISHED}
     stored = {path.stem: path for path in place.models()}
     for name, path in stored.items():
         rows.append(_row(name, path, entries[name].about if name in entries else ""))
-    for one in PUBLISHED:
+    for one in catalogue.PUBLISHED:
         if one.name not in stored:
             state = "fetched, not converted" if place.folder(one.name).is_dir() else "to fetch"
             rows.append({"name": one.name, "state": state, "bytes": one.size, "about": one.about, "licence": one.terms})
@@ -144,7 +144,7 @@ def _verify(args: argparse.Namespace) -> int:
     """Each model against the sha256 in its manifest, each fetched file against what it must be."""
     rows: list[dict[str, str]] = []
     for text in args.model or [*(path.stem for path in place.models()), *_sources_only()]:
-        entry = next((one for one in PUBLISHED if one.name == text), None)
+        entry = next((one for one in catalogue.PUBLISHED if one.name == text), None)
         stored = entry is not None and not Path(text).is_file()
         if not stored or place.model(text).is_file():
             rows.append(_checked(place.find(text)))
@@ -165,7 +165,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _sources_only() -> list[str]:
     """Published models that were fetched and not converted."""
-    return [one.name for one in PUBLISHED if place.folder(one.name).is_dir() and not place.model(one.name).is_file()]
+    names = [one.name for one in catalogue.PUBLISHED]
+    return [name for name in names if place.folder(name).is_dir() and not place.model(name).is_file()]
 
 
 def _checked(path: Path) -> dict[str, str]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import ModelError
-from edge.store.catalogue import PUBLISHED, Published, Source
+from edge.store import catalogue
+from edge.store.catalogue import Published, Source
 from robot.files import write_atomically
 
 KNOWN = "known.json"
@@ -61,7 +62,7 @@ def find(text: str) -> Path:
         return SHIPPED
     if path.name == text and model(text).is_file():
         return model(text)
-    if any(one.name == text for one in PUBLISHED):
+    if any(one.name == text for one in catalogue.PUBLISHED):
         raise ModelError(f"model {text} is not here yet; fetch it: edgebot models pull {text}")
     raise ModelError(f"there is no model {text}; give the path of a .tflite file, or a name of `edgebot models list`")
 

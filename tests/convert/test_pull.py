@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow")
 from convert.images import noise
 from edge.cli import main
 from edge.manifest import read
+from edge.store import catalogue
 from edge.store.catalogue import CALIBRATION, PUBLISHED, Published, Source
 from tests.convert import small_darknet as small
 from tests.edge.web import Server, mirrored
@@ -56,8 +57,7 @@ def test_a_published_model_is_fetched_converted_and_calibrated(
         sources.append(Source(source.file, source.urls, hashlib.sha256(data).hexdigest() if path else ""))
     server.files[mirrored(server, CALIBRATION)] = photos()
     entry = Published(real.name, real.about, real.terms, tuple(sources))
-    for module in ("edge.store.catalogue", "edge.store.place", "edge.commands.models", "convert.commands.pull"):
-        monkeypatch.setattr(f"{module}.PUBLISHED", (entry,))
+    monkeypatch.setattr(catalogue, "PUBLISHED", (entry,))
     server.misdeeds = ["", "cut"]
     argv = ["models", "pull", "yolov4-tiny", "--mirror", server.url]
     assert main(argv) == 0

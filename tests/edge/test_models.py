@@ -12,7 +12,7 @@ import pytest
 
 from edge.cli import main
 from edge.errors import DownloadError, ModelError
-from edge.store import place
+from edge.store import catalogue, place
 from edge.store.catalogue import PUBLISHED, Source
 from edge.store.download import fetch
 from tests.edge.web import Server, mirrored
@@ -203,8 +203,7 @@ def test_files_alone_are_fetched_checked_and_recorded(
     known = {file: hashlib.sha256(data).hexdigest() for file, data in contents.items() if file != "LICENSE"}
     sources = tuple(Source(one.file, one.urls, known.get(one.file, "")) for one in entry.sources)
     changed = type(entry)(entry.name, entry.about, entry.terms, sources)
-    for module in ("edge.store.catalogue", "edge.store.place", "edge.commands.models", "convert.commands.pull"):
-        monkeypatch.setattr(f"{module}.PUBLISHED", (changed,))
+    monkeypatch.setattr(catalogue, "PUBLISHED", (changed,))
     server.files = {mirrored(server, one): contents[one.file] for one in sources}
     argv = ["models", "pull", "yolov3-tiny", "--files-only", "--mirror", server.url]
     assert main(argv) == 0
