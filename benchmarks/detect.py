@@ -119,14 +119,13 @@ def against(python: str, rounds: int) -> str:
         theirs.wait()
     whole, invoke = np.median(np.array(seconds), axis=0) * 1e6
     around = float(np.median([one - other for one, other in seconds])) * 1e6
-    mine = ours.prepare_us + ours.decode_us
     return (
         "| | invoke | around it | frame to boxes |\n| --- | --- | --- | --- |\n"
-        f"| edgebot | {ours.invoke_us:.0f} us | {mine:.0f} us | {ours.p50_us:.0f} us |\n"
+        f"| edgebot | {ours.invoke_us:.0f} us | {ours.around_us:.0f} us | {ours.p50_us:.0f} us |\n"
         f"| Ultralytics | {invoke:.0f} us | {around:.0f} us | {whole:.0f} us |\n\n"
         "A random yolov8n of 320 x 320, exported by Ultralytics, on ai-edge-litert, one thread, the same pictures, "
         f"score above 0.25; {ours.found:.0f} boxes a picture. Around the model Ultralytics takes "
-        f"{around / mine:.1f} times as long."
+        f"{around / ours.around_us:.1f} times as long."
     )
 
 

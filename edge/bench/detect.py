@@ -40,6 +40,7 @@ class Row:
     """One model on one interpreter; times are medians in microseconds but for `p99_us`.
 
     Attributes:
+        around_us: frame to boxes less the inference within it.
         ratio: frame to boxes over the bare invoke.
         peak_mb: the most memory that the whole process held.
         found: detections per frame.
@@ -53,6 +54,7 @@ class Row:
     invoke_us: float
     prepare_us: float
     decode_us: float
+    around_us: float
     p50_us: float
     p99_us: float
     peak_mb: float
@@ -79,7 +81,7 @@ def measure(detector: Detector, frames: Frames, rounds: int, also: Callable[[int
     invoke, clock = detector.interpreter.invoke, time.perf_counter
     for index in range(WARM):
         detector.detect(frames[index % len(frames)])
-    bare, whole, prepare, decode, found = [], [], [], [], 0
+    bare, whole, prepare, decode, around, found = [], [], [], [], [], 0
     began = clock()
     for index in range(rounds):
         if index >= FEWEST and clock() - began > LONGEST_S:
@@ -94,10 +96,11 @@ def measure(detector: Detector, frames: Frames, rounds: int, also: Callable[[int
         whole.append(end - middle)
         prepare.append(detector.times["preprocess"])
         decode.append(detector.times["decode"])
+        around.append(end - middle - detector.times["inference"])
         found += len(result)
         if also is not None:
             also(index)
-    us = [float(np.median(times)) * 1e6 for times in (bare, prepare, decode, whole)]
+    us = [float(np.median(times)) * 1e6 for times in (bare, prepare, decode, around, whole)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kilobytes, on macOS bytes
     input_ = detector.manifest.inputs[0]
     return Row(
@@ -109,7 +112,8 @@ def measure(detector: Detector, frames: Frames, rounds: int, also: Callable[[int
         invoke_us=us[0],
         prepare_us=us[1],
         decode_us=us[2],
-        p50_us=us[3],
+        around_us=us[3],
+        p50_us=us[4],
         p99_us=float(np.percentile(whole, 99)) * 1e6,
         peak_mb=peak / (1e6 if sys.platform == "darwin" else 1e3),
         found=found / len(whole),

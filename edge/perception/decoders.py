@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.manifest import DarknetDecode, Decode, SsdDecode, Tensor, UltralyticsDecode
 from edge.perception.decode import Candidates, DarknetDecoder
-from edge.perception.nms import nms
+from edge.perception.nms import nms, nms_ranked
 from edge.perception.ssd import SsdDecoder
 from edge.perception.ultralytics import UltralyticsDecoder
 
@@ -44,3 +44,13 @@ def suppress(found: Candidates, spec: Decode) -> NDArray[np.intp]:
     if isinstance(spec, SsdDecode) or spec.nms_iou is None:  # the network has suppressed already
         return np.argsort(-found.scores, kind="stable")
     return nms(found.boxes, found.scores, found.classes, spec.nms_iou, most=spec.max_detections)
+
+
+def find(decoder: Decoder, spec: Decode, raw: list[NDArray[Any]]) -> Candidates:
+    """What stays of one image's candidates, best first."""
+    if isinstance(decoder, UltralyticsDecoder) and isinstance(spec, UltralyticsDecode) and spec.nms_iou is not None:
+        boxes, classes, scores = nms_ranked(decoder.ranked(raw), spec.nms_iou, most=spec.max_detections)
+        return Candidates(boxes, scores, classes.astype(np.intp, copy=False))
+    found = decoder.decode(raw)
+    kept = suppress(found, spec)
+    return Candidates(found.boxes[kept], found.scores[kept], found.classes[kept])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.perception.decoders import make_decoder, suppress
+from edge.perception.decoders import find, make_decoder
 from edge.perception.geometry import CameraGeometry
 from edge.perception.preprocess import Preprocessor
 from edge.perception.recognise import open_detector
@@ -89,7 +89,6 @@ class Detector:
         ready = self._watch()
         self.interpreter.invoke()
         inferred = self._watch()
-        found = self.decoder.decode([view() for view in self._outputs])
-        kept = suppress(found, self._decode)
+        found = find(self.decoder, self._decode, [view() for view in self._outputs])
         self.times = {"preprocess": ready - began, "inference": inferred - ready, "decode": self._watch() - inferred}
-        return self.preprocessor.to_frame(found.boxes[kept]), found.scores[kept], found.classes[kept]
+        return self.preprocessor.to_frame(found.boxes), found.scores, found.classes

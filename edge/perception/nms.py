@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 400  # so many candidates are compared at once with each other and with those that stay
+CHUNK = 128  # so many candidates are compared at once with each other and with those that stay
+SMALL = 32  # of so few all are compared with all
+FEW = 8  # of more, only pairs of one class, where these are fewer than this part of the square of all
 
-Some = slice | NDArray[np.intp]
-Pairs = Callable[[Some, Some], NDArray[np.bool_]]
-"""Which of some boxes (rows) would remove which of others (columns)."""
+Piece = tuple[NDArray[np.floating], NDArray[np.integer], NDArray[Any]]
+"""Some candidates: boxes (N, 4), classes (N,), and something of each that is carried along (N,)."""
 
 
 def iou(one: NDArray[np.floating], many: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -58,52 +60,102 @@ def nms(
     Returns:
         The indices that stay, best first.
     """
-    order = np.argsort(-scores, kind="stable")
-    if len(order) <= 1:
-        return order[:most]
-    boxes, classes = boxes[order], classes[order]
-    removes = _iou_above(boxes, limit) if beta is None else _diou_above(boxes, limit, beta)
-    many_classes = bool((classes != classes[0]).any())
+    pieces = ((boxes[part], classes[part], part) for part in ranks(scores))
+    return nms_ranked(pieces, limit, beta, most)[2]
 
-    def over(better: Some, rest: Some) -> NDArray[np.bool_]:
-        found = removes(better, rest)
-        if many_classes:
-            found &= classes[better][:, None] == classes[rest]
-        return found
 
-    kept = np.empty(0, np.intp)
-    for start in range(0, len(order), CHUNK):
-        rest: Some = slice(start, start + CHUNK)
-        left = np.arange(start, min(start + CHUNK, len(order)))
-        if start:
-            rest = left = left[~over(kept, rest).any(axis=0)]
-        among = over(rest, rest)
-        keep = np.ones(len(left), bool)
-        for index in np.flatnonzero(np.triu(among, 1).any(axis=1)):  # only rows that can remove something
-            if keep[index]:
-                keep[index + 1 :] &= ~among[index, index + 1 :]
-        kept = np.concatenate([kept, left[keep]]) if start else left[keep]
-        if most is not None and len(kept) >= most:
+def ranks(scores: NDArray[np.floating], size: int = CHUNK) -> Iterator[NDArray[np.intp]]:
+    """The indices of all scores (N,), best first, in pieces of `size` at most and at least one piece.
+
+    Of many scores the lower end is put in order only when it is asked for.
+    """
+    groups: tuple[NDArray[np.intp] | None, ...] = (None,)
+    if len(scores) > 4 * size:
+        high = scores >= np.partition(scores, -2 * size)[-2 * size]
+        groups = np.flatnonzero(high), np.flatnonzero(~high)
+    for group in groups:
+        order = np.argsort(-(scores if group is None else scores[group]), kind="stable")
+        order = order if group is None else group[order]
+        for start in range(0, max(len(order), 1), size):
+            yield order[start : start + size]
+
+
+def nms_ranked(pieces: Iterable[Piece], limit: float, beta: float | None = None, most: int | None = None) -> Piece:
+    """`nms` of candidates that come best first, in pieces; those after the last that is needed are not asked for."""
+    kept: Piece | None = None
+    for piece in pieces:
+        kept = _added(kept, piece, limit, beta)
+        if most is not None and len(kept[0]) >= most:
             break
-    return order[kept[:most]]
+    assert kept is not None, "at least one piece, be it empty"
+    return _chosen(kept, slice(most))
 
 
-def _iou_above(boxes: NDArray[np.floating], limit: float) -> Pairs:
-    """Tells of which pairs `iou` > limit, without its division: shared > limit * (a + b - shared)."""
-    x, y = boxes[:, 0], boxes[:, 1]
-    right, bottom, area = x + boxes[:, 2], y + boxes[:, 3], boxes[:, 2] * boxes[:, 3]
-
-    def above(one: Some, many: Some) -> NDArray[np.bool_]:
-        shared = np.minimum(right[one][:, None], right[many]) - np.maximum(x[one][:, None], x[many])
-        height = np.minimum(bottom[one][:, None], bottom[many]) - np.maximum(y[one][:, None], y[many])
-        np.maximum(shared, 0.0, out=shared)
-        np.maximum(height, 0.0, out=height)
-        shared *= height
-        found: NDArray[np.bool_] = shared * (1.0 + limit) > limit * (area[one][:, None] + area[many])
-        return found
-
-    return above
+def _chosen(piece: Piece, which: slice | NDArray[Any]) -> Piece:
+    boxes, classes, carried = piece
+    return boxes[which], classes[which], carried[which]
 
 
-def _diou_above(boxes: NDArray[np.floating], limit: float, beta: float) -> Pairs:
-    return lambda one, many: diou(boxes[one][:, None], boxes[many], beta) > limit
+def _joined(one: Piece | None, other: Piece) -> Piece:
+    if one is None:
+        return other
+    return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]]), np.concatenate([one[2], other[2]])
+
+
+def _added(kept: Piece | None, piece: Piece, limit: float, beta: float | None) -> Piece:
+    """What stays of better candidates, none of which removes another, and of a piece that comes after them."""
+    together = _joined(kept, piece)
+    boxes, classes, _ = together
+    if len(boxes) <= 1:
+        return together
+    pairs = _pairs(classes) if len(boxes) > SMALL else None
+    if pairs is not None:
+        better, worse = pairs
+        over = _above(boxes[better], boxes[worse], limit, beta)
+        keep = np.ones(len(boxes), bool)
+        for one, other in zip(better[over].tolist(), worse[over].tolist(), strict=True):
+            if keep[one]:
+                keep[other] = False
+        return _chosen(together, keep)
+    if kept is not None:
+        removed = _above(kept[0][:, None], piece[0], limit, beta) & (kept[1][:, None] == piece[1])
+        piece = _chosen(piece, ~removed.any(axis=0))
+    boxes, classes, _ = piece
+    among = _above(boxes[:, None], boxes, limit, beta) & (classes[:, None] == classes)
+    keep = np.ones(len(boxes), bool)
+    for index in np.flatnonzero(np.triu(among, 1).any(axis=1)):  # only rows that can remove something
+        if keep[index]:
+            keep[index + 1 :] &= ~among[index, index + 1 :]
+    return _joined(kept, _chosen(piece, keep))
+
+
+def _pairs(classes: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+    """All pairs of one class as indices (better, worse), better first; None where they are too many to list."""
+    order = np.argsort(classes, kind="stable")
+    own = classes[order]
+    later = np.searchsorted(own, own, side="right") - np.arange(1, len(own) + 1)  # of its class, after each
+    if later.sum() * FEW > len(own) ** 2:
+        return None
+    first = np.repeat(np.arange(len(own)), later)
+    second = np.arange(1, len(first) + 1) + first - np.repeat(np.cumsum(later) - later, later)
+    return order[first], order[second]
+
+
+def _above(
+    one: NDArray[np.floating], other: NDArray[np.floating], limit: float, beta: float | None
+) -> NDArray[np.bool_]:
+    """Of which boxes the overlap is above the limit; the shapes broadcast."""
+    if beta is not None:
+        return diou(one, other, beta) > limit
+    # `iou` without its division: shared > limit * (a + b - shared).
+    shared = np.minimum(one[..., 0] + one[..., 2], other[..., 0] + other[..., 2])
+    shared -= np.maximum(one[..., 0], other[..., 0])
+    height = np.minimum(one[..., 1] + one[..., 3], other[..., 1] + other[..., 3])
+    height -= np.maximum(one[..., 1], other[..., 1])
+    np.maximum(shared, 0.0, out=shared)
+    np.maximum(height, 0.0, out=height)
+    shared *= height
+    found: NDArray[np.bool_] = shared * (1.0 + limit) > limit * (
+        one[..., 2] * one[..., 3] + other[..., 2] * other[..., 3]
+    )
+    return found

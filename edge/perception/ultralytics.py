@@ -7,6 +7,7 @@ and a score above the threshold, not at it. `tests/edge/test_ultralytics.py` com
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
-from edge.perception.decode import NONE, Candidates
+from edge.perception.decode import Candidates
+from edge.perception.nms import CHUNK, FEW, Piece, ranks
 
 
 class UltralyticsDecoder:
@@ -53,6 +55,8 @@ class UltralyticsDecoder:
         self._unit = np.array([width, height, width, height], np.float32) if spec.pixels else None
         boxes = tensor.shape[3 - spec.fields_axis]
         self._best = np.empty(boxes, tensor.dtype)
+        # Boxes of many classes seldom remove each other: mostly the first piece is all that is needed.
+        self._piece = max(spec.max_detections, CHUNK) * 17 // 16 if spec.classes > FEW else CHUNK
         # The threshold as the tensor stores it: compared with every box, so nothing needs to become real first.
         self._least: Any = np.float32(score)
         if tensor.scale:
@@ -61,7 +65,34 @@ class UltralyticsDecoder:
             self._least = self._best.dtype.type(min(max(stored, limits.min), limits.max))
 
     def decode(self, raw: list[NDArray[Any]]) -> Candidates:
-        """Candidates of one image. Raises `ValueError` where the network gave up counting."""
+        """Candidates of one image, best first. Raises `ValueError` where the network gave up counting."""
+        if self._layout == "end2end":
+            return self._ready(self._rows(raw, self._objects(raw)))
+        boxes, classes, scores = (np.concatenate(parts) for parts in zip(*self.ranked(raw), strict=True))
+        return Candidates(boxes, scores, classes)
+
+    def ranked(self, raw: list[NDArray[Any]]) -> Iterator[Piece]:
+        """The same of a network that does not suppress, in pieces (boxes, classes, scores).
+
+        Boxes and classes are read when a piece is asked for: of thousands of candidates mostly a few hundred.
+        """
+        found = self._objects(raw)
+        if self._layout == "v8":
+            scores = dequantise(self._best[found], self._tensor)
+        else:
+            rows = self._rows(raw, found)
+            scores = rows[:, 5 : 5 + self._classes].max(axis=1, initial=0.0) * rows[:, 4]
+        passed = scores > np.float32(self._score)
+        found, scores = found[passed], scores[passed]
+        for part in ranks(scores, self._piece):
+            rows = self._rows(raw, found[part])
+            classes = rows[:, self._first : self._first + self._classes].argmax(axis=1)
+            boxes = self._fractions(rows)
+            boxes[:, :2] -= boxes[:, 2:] * np.float32(0.5)
+            yield boxes, classes, scores[part]
+
+    def _objects(self, raw: list[NDArray[Any]]) -> NDArray[np.intp]:
+        """Which boxes can pass by their objectness or, without one, their best class; told by the stored numbers."""
         fields = raw[0][0].T if self._transposed else raw[0][0]  # fields x boxes
         if self._layout == "v8":
             best = np.maximum.reduce(fields[4 : 4 + self._classes], axis=0, out=self._best)
@@ -69,22 +100,14 @@ class UltralyticsDecoder:
             best = fields[4]
         if best.dtype.kind == "f" and not math.isfinite(best.max()):  # NaN is the largest of all to numpy
             raise ValueError("the model's output is not finite")
-        # At the stored threshold itself rounding decides, below with the real score.
-        found = np.flatnonzero(best >= self._least if self._tensor.scale else best > self._least)
-        if not len(found):
-            return NONE
-        rows = dequantise(fields[:, found].T, self._tensor)  # candidates x fields
-        if self._layout == "end2end":
-            return self._ready(rows)
-        chances = rows[:, self._first : self._first + self._classes]
-        classes = chances.argmax(axis=1)
-        scores = np.take_along_axis(chances, classes[:, None], axis=1)[:, 0]
-        if self._layout == "v5":
-            scores = scores * rows[:, 4]
-        passed = np.flatnonzero(scores > np.float32(self._score))
-        boxes = self._fractions(rows[passed])
-        boxes[:, :2] -= boxes[:, 2:] * np.float32(0.5)
-        return Candidates(boxes, scores[passed], classes[passed])
+        # At the stored threshold itself rounding decides, later with the real score.
+        return np.flatnonzero(best >= self._least if self._tensor.scale else best > self._least)
+
+    def _rows(self, raw: list[NDArray[Any]], chosen: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Some boxes with all their fields, as real numbers."""
+        rows = raw[0][0][chosen] if self._transposed else raw[0][0][:, chosen].T
+        real: NDArray[np.float32] = dequantise(rows, self._tensor)
+        return real
 
     def _ready(self, rows: NDArray[np.float32]) -> Candidates:
         classes = np.rint(rows[:, 5]).astype(np.intp)

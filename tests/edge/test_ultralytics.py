@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge.manifest import Tensor, UltralyticsDecode
-from edge.perception.decoders import make_decoder, suppress
+from edge.perception.decoders import find, make_decoder, suppress
 from edge.perception.metadata import Said
 from edge.perception.recognise import IOU, _readings
 
@@ -34,16 +34,21 @@ SCORE, CLASSES = 0.25, 4
 def test_boxes_are_those_that_ultralytics_leaves(name: str, side: int, layout: str) -> None:
     with np.load(DATA) as data:
         raw, want = data[f"{name}_raw"], data[f"{name}_boxes"]
-    ((found, (axis, classes)),) = _readings(raw.shape, Said(), CLASSES, side, side, None).items()
-    assert (found, classes) == (layout, CLASSES)
+    ((read, (axis, classes)),) = _readings(raw.shape, Said(), CLASSES, side, side, None).items()
+    assert (read, classes) == (layout, CLASSES)
     spec = UltralyticsDecode(layout=layout, classes=CLASSES, fields_axis=axis, pixels=True, nms_iou=IOU[layout])
     tensor = Tensor(name="x", shape=raw.shape, dtype="float32")
-    candidates = make_decoder(spec, (tensor,), side, side, SCORE).decode([raw])
+    decoder = make_decoder(spec, (tensor,), side, side, SCORE)
+    candidates = decoder.decode([raw])
     assert len(candidates.scores) >= (300 if layout == "end2end" else 600) and len(want) == 300
     kept = suppress(candidates, spec)
-    boxes = candidates.boxes[kept].astype(np.float64) * side
+    found = find(decoder, spec, [raw])  # reads only as many as it needs
+    np.testing.assert_array_equal(found.boxes, candidates.boxes[kept])
+    np.testing.assert_array_equal(found.scores, candidates.scores[kept])
+    np.testing.assert_array_equal(found.classes, candidates.classes[kept])
+    boxes = found.boxes.astype(np.float64) * side
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    have = np.column_stack([corners, candidates.scores[kept], candidates.classes[kept]])
+    have = np.column_stack([corners, found.scores, found.classes])
     assert (np.diff(have[:, 4]) <= 0).all()  # ours come best first, and theirs of end2end as the network left them
     have, want = (rows[np.lexsort((rows[:, 1].round(1), rows[:, 0].round(1), -rows[:, 4]))] for rows in (have, want))
     np.testing.assert_allclose(have[:, 4], want[:, 4], rtol=1e-6)
