@@ -74,7 +74,7 @@ def main() -> int:
     if not args.without_sb3:
         assert policy.manifest.actions is not None
         python = args.sb3_python or sb3_python()
-        figures["stable-baselines3 predict"], version = sb3(python, len(policy.manifest.actions.twists))
+        figures["stable-baselines3 predict"], version = sb3(python, policy.manifest.actions.outputs)
     text = table(policy, figures, version)
     print(json.dumps({name: seconds * 1e6 for name, seconds in figures.items()}) if args.json else text)
     if args.write:

@@ -85,7 +85,7 @@ def one(row: Row, seed: int) -> dict[str, Any]:
     from train.envs.batch import decide
     from train.evaluation import evaluate
     from train.judges import policy_judge
-    from train.networks import FastMLP
+    from train.networks import fast
     from train.runs import EVALUATION, PROGRESS, RunFolder
     from train.tasks import make
 
@@ -108,7 +108,7 @@ def one(row: Row, seed: int) -> dict[str, Any]:
     with steps() as told:
         flatbuffer = convert(model, draft, "int8", calibrating, told, row.name).flatbuffer
     returns = []
-    for predict in (FastMLP(model), tflite_logits(flatbuffer)):
+    for predict in (fast(model), tflite_logits(flatbuffer)):
         batches = task.evaluation(PAIRED_EPISODES, PAIRED_SEED)
         returns.append(evaluate(lambda seen, p=predict: decide(p(seen), task.continuous), batches).returns)
     return {

@@ -97,7 +97,7 @@ def _fits(manifest: Manifest, size: int, actions: int, what: str) -> None:
         raise ConvertError(
             f"{what} takes {size} numbers, its settings say an observation of {manifest.observation.size}; train again"
         )
-    if manifest.actions is not None and len(manifest.actions.twists) != actions:
+    if manifest.actions is not None and manifest.actions.outputs != actions:
         raise ConvertError(
-            f"{what} gives {actions} logits, its settings say {len(manifest.actions.twists)} actions; train it again"
+            f"{what} gives {actions} numbers, its settings say {manifest.actions.outputs}; train it again"
         )

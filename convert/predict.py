@@ -40,9 +40,14 @@ def tflite_batch(flatbuffer: bytes) -> Callable[[Array], list[Array]]:
 
 
 def tflite_logits(flatbuffer: bytes) -> Callable[[Array], Array]:
-    """Observations (N, size) to logits (N, actions) of a converted policy, in one invocation."""
+    """Observations (N, size) to logits (N, actions) of a converted policy, in one invocation where it can be."""
     interpreter = Interpreter(flatbuffer, name="the converted model")
-    batch = interpreter.inputs[0].shape[0]
+    batch = 2
+    try:
+        interpreter.resize((batch, *interpreter.inputs[0].shape[1:]))
+    except RuntimeError:  # it makes pictures of its rows, for which the converter has written down how many they are
+        single = tflite_batch(flatbuffer)
+        return lambda x: single(x)[0]
 
     def predict(x: Array) -> Array:
         nonlocal batch

@@ -26,6 +26,7 @@ VERBS = (
     Verb("run", "edge.commands.run:main", "", "run a policy on the robot, or on a simulated one"),
     Verb("drive", "edge.commands.drive:main", "", "drive by keyboard or gamepad, hold to drive"),
     Verb("train", "train.commands.train:main", "workstation", "train a policy or a detector"),
+    Verb("sweep", "train.commands.sweep:main", "workstation", "many runs with other settings each, on Ray"),
     Verb("eval", "train.commands.eval:main", "workstation", "greedy evaluation of a run or a model"),
     Verb("convert", "train.commands.convert:main", "workstation", "a proven .tflite from a run or Darknet files"),
     Verb("models", "edge.commands.models:main", "", "the models at hand: list, show, verify, pull published ones"),
@@ -45,7 +46,8 @@ VERBS = (
 # Which extra brings a library that the base install leaves out.
 BRINGS = {
     **dict.fromkeys(("tensorflow", "keras", "gymnasium", "tensorboard", "matplotlib", "jinja2"), "workstation"),
-    **dict.fromkeys(("imageio_ffmpeg", "pyarrow"), "workstation"),
+    **dict.fromkeys(("ale_py", "imageio_ffmpeg", "pyarrow"), "workstation"),
+    "ray": "sweep",
     "lgpio": "pi",
     "tflite_runtime": "tflite-runtime",
 }

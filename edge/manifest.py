@@ -10,7 +10,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -121,6 +121,29 @@ class TwistActions(_Part):
     kind: Literal["twist"] = "twist"
     twists: tuple[tuple[float, float], ...]
 
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives."""
+        return len(self.twists)
+
+
+class ShareActions(_Part):
+    """A continuous policy: its two outputs, clipped to -1..1, are shares of `most` (v m/s, omega rad/s)."""
+
+    kind: Literal["share"]
+    most: tuple[float, float]
+    outputs: ClassVar[int] = 2
+
+
+class DutyActions(_Part):
+    """A continuous policy: its two outputs, clipped to -1..1, are the duties of the left and the right wheel."""
+
+    kind: Literal["duty"]
+    outputs: ClassVar[int] = 2
+
+
+Actions = TwistActions | ShareActions | DutyActions
+
 
 class Manifest(_Part):
     """The whole manifest. `sha256` is of the flatbuffer's own bytes, without the zip."""
@@ -134,7 +157,7 @@ class Manifest(_Part):
     decode: Decode | None = None
     labels: tuple[str, ...] = ()
     observation: LightObservation | None = None
-    actions: TwistActions | None = None
+    actions: Annotated[Actions, Field(discriminator="kind")] | None = None
     provenance: dict[str, Any] = {}  # source, settings, seed, versions, licence
     parity: dict[str, Any] = {}  # the conversion's proof
     sha256: str = ""

@@ -32,9 +32,9 @@ class Row(NamedTuple):
 
 ROWS = (
     Row("workstation-linux", "Linux workstation, Python 3.11 to 3.13, x86-64 and arm64",
-        ("workstation", "dev"), "3.11", "*linux"),
+        ("workstation", "sweep", "dev"), "3.11", "*linux"),
     Row("workstation-macos", "macOS workstation (Apple silicon), Python 3.11 to 3.13",
-        ("workstation", "dev"), "3.11", "*darwin"),
+        ("workstation", "sweep", "dev"), "3.11", "*darwin"),
     Row("pi-bookworm", "Raspberry Pi OS Bookworm, 64-bit, Python 3.11; its picamera2 needs numpy 1",
         ("pi", "tflite-runtime"), "3.11", "aarch64-manylinux_2_36"),
     Row("pi-trixie", "Raspberry Pi OS Trixie, 64-bit, Python 3.13; lgpio comes from the operating system",

@@ -31,6 +31,7 @@ class Entry:
     place: str  # module:class
     discrete: bool = True
     continuous: bool = False
+    frames: bool = False  # it has a network for pictures
     foresees: bool = False  # it asks the environments what would come: `train.envs.foresight`
 
 
@@ -40,7 +41,7 @@ ALGORITHMS = {
     "a3c": Entry("train.agents.a3c:A3C", continuous=True),
     "reinforce": Entry("train.agents.reinforce:Reinforce"),
     "sac": Entry("train.agents.sac:SAC", discrete=False, continuous=True),
-    "dqn": Entry("train.agents.dqn:DQN"),
+    "dqn": Entry("train.agents.dqn:DQN", frames=True),
     "mcts": Entry("train.agents.mcts:MCTS", foresees=True),
     "genetic": Entry("train.agents.genetic:Genetic"),
     "cem": Entry("train.agents.cem:CEM"),
@@ -61,6 +62,9 @@ def check_fit(name: str, task: str, env: BatchEnv) -> None:
     if not getattr(ALGORITHMS[name], kind):
         others = ", ".join(other for other, entry in ALGORITHMS.items() if getattr(entry, kind))
         raise UsageError(f"task {task!r} has {kind} actions, which {name} does not drive; these do: {others}")
+    if hasattr(env, "frame_shape") and not ALGORITHMS[name].frames:
+        others = ", ".join(other for other, entry in ALGORITHMS.items() if entry.frames)
+        raise UsageError(f"task {task!r} shows pictures, which {name} does not see; these do: {others}")
     if ALGORITHMS[name].foresees and not hasattr(env, "snapshot"):
         raise UsageError(f"{name} needs a world that is its own model, which light and dock have, {task!r} has not")
 

@@ -15,7 +15,7 @@ from train.envs.batch import BatchEnv, Floats, Step
 from train.learner import Iteration
 
 RESTART_STEPS = 5_000_000
-"""After so many steps all episodes begin anew, so that checkpoints stay small."""
+"""After so many steps all episodes begin anew, so that checkpoints stay small; environments may name other ones."""
 CHUNK = 4096
 
 
@@ -34,6 +34,7 @@ class Episodes:
         self._n = env.n
         self._kind = np.dtype(np.float32) if env.continuous else np.min_scalar_type(env.actions)
         self._shape = (env.n, env.actions) if env.continuous else (env.n,)
+        self._restart_steps = getattr(env, "restart_steps", RESTART_STEPS)
         self._began: int | None = None  # the step count at which all episodes last began; None: they have not yet
         self._played: list[NDArray[Any]] = []  # all actions since, in pieces of (T, N, ...)
         self._recent: list[NDArray[Any]] = []  # and (N, ...) each
@@ -42,7 +43,7 @@ class Episodes:
 
     def ready(self, env: BatchEnv, steps: int) -> bool:
         """Begin all episodes, at the run's first step or when it is time to begin anew; True where it did."""
-        if self._began is not None and steps - self._began < RESTART_STEPS:
+        if self._began is not None and steps - self._began < self._restart_steps:
             return False
         self._begin(env, steps)
         return True

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.errors import UsageError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -35,7 +37,7 @@ def policy_judge(run: Path) -> Judge:
     from train import tasks
     from train.envs.batch import decide
     from train.evaluation import evaluate
-    from train.networks import FastMLP
+    from train.networks import fast
     from train.runs import RunFolder
 
     folder = RunFolder.open(run)
@@ -48,11 +50,11 @@ def policy_judge(run: Path) -> Judge:
         return result.score[0 if of_success else 1]
 
     def calibration() -> NDArray[np.float32]:
-        return observations(FastMLP(folder.load_policy()), task, CALIBRATION)
+        return observations(fast(folder.load_policy()), task, CALIBRATION)
 
     if of_success:
         return Judge(f"greedy success in {episodes} unseen rooms", measure, calibration, MAY_DROP, task.continuous)
-    may_drop = MAY_DROP_RETURN * abs(measure(FastMLP(folder.load_policy())))
+    may_drop = MAY_DROP_RETURN * abs(measure(fast(folder.load_policy())))
     return Judge(f"mean return of {episodes} unseen episodes", measure, calibration, may_drop, task.continuous)
 
 
@@ -84,14 +86,18 @@ def _detector_judge(run: Path) -> Judge:
 
 
 class Judges(dict[str, Callable[[Path], "Judge"]]):
-    """By the task that a run folder's settings name; any Gymnasium id has the judge of policies."""
+    """By the task that a run folder's settings name; whatever may be a Gymnasium id has the judge of policies."""
 
     def __contains__(self, task: object) -> bool:
         if super().__contains__(task):
             return True
-        import gymnasium
+        from train.tasks import check_name
 
-        return task in gymnasium.registry
+        try:
+            check_name(str(task))
+        except UsageError:
+            return False
+        return True
 
     def __missing__(self, task: str) -> Callable[[Path], Judge]:
         return policy_judge

@@ -11,8 +11,10 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
+from edge.errors import UsageError
 from train.envs.batch import decide
 
 Floats = NDArray[np.float32]
@@ -60,6 +62,47 @@ def mlp(
     return keras.Sequential(layers, name=name)
 
 
+def convolutional(
+    shape: tuple[int, int, int],
+    filters: Sequence[int],
+    kernels: Sequence[int],
+    strides: Sequence[int],
+    hidden: Sequence[int],
+    outputs: int,
+    seed: int,
+    name: str,
+) -> keras.Sequential:
+    """Layers of convolution, then of relu, then a linear one (Mnih et al. 2015), of a picture as one row of bytes.
+
+    Args:
+        shape: height, width and channels of the picture. The others: of each layer of convolution; of each after them.
+
+    Raises:
+        UsageError: layers of convolution that do not fit one another or the picture.
+    """
+    if not len(filters) == len(kernels) == len(strides):
+        raise UsageError(
+            f"filters={tuple(filters)}, kernels={tuple(kernels)} and strides={tuple(strides)} differ in length; "
+            "give one number for each layer of convolution"
+        )
+    init = keras.initializers.HeUniform
+    layers: list[keras.layers.Layer] = [keras.Input((int(np.prod(shape)),), name="observation")]
+    layers += [keras.layers.Reshape(shape), keras.layers.Rescaling(1.0 / 255.0)]
+    side = shape[0]
+    for i, (width, kernel, stride) in enumerate(zip(filters, kernels, strides, strict=True)):
+        if side < kernel:
+            raise UsageError(f"kernels={tuple(kernels)} are too wide for {shape[0]} pixels; give smaller ones")
+        side = (side - kernel) // stride + 1
+        start = init(seed=seed + i)
+        layers.append(keras.layers.Conv2D(width, kernel, stride, activation="relu", kernel_initializer=start))
+    layers.append(keras.layers.Flatten())
+    for i, width in enumerate(hidden):
+        layers.append(keras.layers.Dense(width, "relu", kernel_initializer=init(seed=seed + 50 + i)))
+    start = keras.initializers.GlorotUniform(seed=seed + 99)
+    layers.append(keras.layers.Dense(outputs, kernel_initializer=start, name=f"{name}_out"))
+    return keras.Sequential(layers, name=name)
+
+
 class FastMLP:
     """A copy of an `mlp` in plain arrays; `refresh` copies the weights again after an update."""
 
@@ -90,15 +133,40 @@ class FastMLP:
         return x if self._last is None else self._last(x)
 
 
+class FastModel:
+    """Any network as a compiled function, with `FastMLP`'s interface: for those whose arithmetic is worth it."""
+
+    def __init__(self, model: keras.Sequential) -> None:
+        self._model = model
+        self._call = tf.function(lambda x: model(tf.cast(x, tf.float32), training=False))
+
+    def refresh(self) -> None:
+        """Nothing is copied."""
+
+    def copy(self, weights: Sequence[NDArray[Any]]) -> None:
+        """Take `weights` instead of the model's, which has them then too."""
+        self._model.set_weights(weights)
+
+    def __call__(self, x: NDArray[Any]) -> Floats:
+        """(N, inputs) -> (N, outputs), float32."""
+        outputs: Floats = self._call(tf.constant(x)).numpy()
+        return outputs
+
+
+def fast(model: keras.Sequential) -> FastMLP | FastModel:
+    """`model` to act with, thousands of times."""
+    return FastMLP(model) if all(isinstance(each, keras.layers.Dense) for each in model.layers) else FastModel(model)
+
+
 class NetworkPolicy:
     """A learner's side that acts: its policy is a network whose outputs `train.envs.batch.decide` reads."""
 
     policy: keras.Sequential
-    _fast: FastMLP
+    _fast: FastMLP | FastModel
     _continuous: bool
 
     def _act_with(self, policy: keras.Sequential, continuous: bool) -> None:
-        self.policy, self._fast, self._continuous = policy, FastMLP(policy), continuous
+        self.policy, self._fast, self._continuous = policy, fast(policy), continuous
 
     def greedy(self, observation: Floats) -> NDArray[Any]:
         """The best action known, for each row."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from train.envs.batch import BatchEnv, Floats
 from train.episodes import Episodes
+from train.frame_replay import FrameReplay
 from train.learner import Iteration
 from train.replay import Replay
 
@@ -35,7 +36,8 @@ class OffPolicy(ABC):
 
     def __init__(self, env: BatchEnv, settings: Any, seed: int, n_step: int = 1, alpha: float = 0.0) -> None:
         self.settings, self.seed, self.steps = settings, seed, 0
-        self.replay = Replay(env, settings.replay, settings.gamma, n_step, alpha)
+        memory = FrameReplay if hasattr(env, "frame_shape") else Replay
+        self.replay = memory(env, settings.replay, settings.gamma, n_step, alpha)
         self._episodes = Episodes(env, seed)
 
     @abstractmethod
@@ -60,7 +62,8 @@ class OffPolicy(ABC):
         acts = -(-s.train_every // env.n)
         rounds = max(1, s.iteration // (acts * env.n))
         while self.steps < total_steps:
-            self._episodes.ready(env, self.steps)
+            if self._episodes.ready(env, self.steps):
+                self.replay.cut()
             report, losses = Iteration(self.steps), []
             rng = np.random.default_rng([self.seed, 2, self.steps])
             for _ in range(rounds):

@@ -33,10 +33,20 @@ Batches = Iterable[tuple[BatchEnv, int]]
 
 
 class Session:
-    """Trains `agent` in `env`, as `run` says, and keeps what it finds in the run's folder."""
+    """Trains `agent` in `env`, as `run` says, and keeps what it finds in the run's folder.
 
-    def __init__(self, run: RunFolder, agent: Learner, env: BatchEnv, console: Console) -> None:
-        self.run, self.agent, self.env, self.console = run, agent, env, console
+    `told` is called with the figures of each iteration.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        agent: Learner,
+        env: BatchEnv,
+        console: Console,
+        told: Callable[[dict[str, float]], None] = lambda row: None,
+    ) -> None:
+        self.run, self.agent, self.env, self.console, self._told = run, agent, env, console, told
         self.history = History(env.n)
         self.best: Weights = agent.weights()
         self._log = tf.summary.create_file_writer(str(run.path / "tensorboard"))
@@ -140,6 +150,7 @@ class Session:
 
     def _tell(self, progress: Progress, bar: Any, rate: float) -> None:
         row = self.history.rows[-1]
+        self._told(row)
         told = f"return {row['return']:.2f}  " if "return" in row else ""
         if "success" in row:
             told += f"success {row['success']:.1%}  "

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 from edge.errors import UsageError
 
 T = TypeVar("T")
+ALSO = {"lr": "learning_rate"}
+"""Names that everybody uses, and what they are called here."""
 
 
 def setting(
@@ -33,11 +35,12 @@ def describe(settings: Any) -> str:
 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
-    """`["lr=0.1"]` -> `{"lr": "0.1"}`. Raises `UsageError` for what is no pair."""
+    """`["gamma=0.9"]` -> `{"gamma": "0.9"}`. Raises `UsageError` for what is no pair."""
     for pair in pairs:
         if "=" not in pair:
             raise UsageError(f"--set {pair!r} is no key=value; write for example --set learning_rate=0.001")
-    return {key.strip(): value.strip() for key, value in (pair.split("=", 1) for pair in pairs)}
+    found = ((key.strip(), value.strip()) for key, value in (pair.split("=", 1) for pair in pairs))
+    return {ALSO.get(key, key): value for key, value in found}
 
 
 def switches(arguments: Iterable[str], *groups: Any) -> dict[str, str]:
@@ -59,7 +62,7 @@ def switches(arguments: Iterable[str], *groups: Any) -> dict[str, str]:
     return found
 
 
-def split(values: Mapping[str, str], *groups: Any) -> list[dict[str, str]]:
+def split(values: Mapping[str, Any], *groups: Any) -> list[dict[str, Any]]:
     """Deal `values` to the settings that know each key. Raises `UsageError` for a key that none knows."""
     names = [{f.name for f in dataclasses.fields(group)} for group in groups]
     known = sorted(set().union(*names))

@@ -132,10 +132,19 @@ def make(name: str, settings: dict[str, Any] | None = None) -> Task:
         task = of()
     else:
         check_name(name)
-        task = GymTask(name)
+        task = _gym_task(name)
     if settings:
         task.settings = override(task.settings, settings)
     return task
+
+
+def _gym_task(name: str) -> Task:
+    from train.envs.frames import shows_pictures  # with OpenCV, which most tasks do without
+    from train.frame_task import FrameTask
+
+    one = make_one(name)
+    one.close()
+    return FrameTask(name, EVALUATION_SEEDS) if shows_pictures(one.observation_space) else GymTask(name)
 
 
 def check_name(name: str) -> None:

@@ -13,12 +13,13 @@ from edge import observation as light
 from edge import scan_observation as scan
 from edge.errors import ModelError
 from edge.interpreter import open_model
-from edge.manifest import LightObservation, Manifest, TwistActions
+from edge.manifest import Actions, LightObservation, Manifest, ShareActions, TwistActions
 from edge.observation import LightObserver
 from edge.scan_observation import ScanObserver
 from edge.types import Observation
-from robot.config import RobotConfig
-from robot.types import Reading, Twist
+from robot.config import RobotConfig, load
+from robot.kinematics import twist_from_wheels
+from robot.types import Reading, Twist, Wheels
 
 Floats = NDArray[np.float32]
 
@@ -35,6 +36,8 @@ _NOT_FINITE = Twist(math.nan, math.nan)
 
 class LearnedPolicy:
     """Decides every `period_s` of its manifest, and holds the command between.
+
+    Duties of wheels are told as the motion that the robot of `config` makes by them, which the guard can judge.
 
     A network whose output is not finite wants a command that is not finite, which the guard answers by a stop.
 
@@ -59,10 +62,13 @@ class LearnedPolicy:
         self.period_s = observed.period_s
         self._done_light = math.inf if observed.done_light is None else observed.done_light
         # For action -1, the last of both: what is not finite, and a robot that stood.
-        self._table = (*(Twist(v, omega) for v, omega in actions.twists), _NOT_FINITE)
-        self._commands = np.array([*actions.twists, (0.0, 0.0)], np.float32)[:, :, None]  # (actions + 1, 2, 1)
+        twists = actions.twists if isinstance(actions, TwistActions) else ()
+        self._table = (*(Twist(v, omega) for v, omega in twists), _NOT_FINITE)
+        self._commands = np.array([*twists, (0.0, 0.0)], np.float32)[:, :, None]  # (actions + 1, 2, 1)
+        self._continuous = None if twists else actions
+        self._drive = (config or load()).drive
         self._input = self._interpreter.input_view(0)
-        self._index = self._interpreter.output_view(1)
+        self._values, self._index = self._interpreter.output_view(0), self._interpreter.output_view(1)
         self._invoke = self._interpreter.invoke
         self._observer = OBSERVERS[observed.name][2](1, self.period_s)
         self._light = np.zeros((2, 1), np.float32)
@@ -105,20 +111,36 @@ class LearnedPolicy:
         action = self.choose(seen[:, 0])  # where that raises, it is asked again at once: what is held is no answer
         late = now - self._due
         self._due = now + self.period_s - (late if late < 0.5 * self.period_s else 0.0)
-        self._held = self._table[action]
-        self._command = self._commands[action]
-        return self._held
+        self._held = held = self._motion(action)
+        if self._continuous is None or action < 0:
+            self._command = self._commands[action]
+        else:
+            self._command = np.array([[held.v], [held.omega]], np.float32)
+        return held
 
     def decide(self, features: Floats) -> Twist:
         """From an observation as its observer builds it, (SIZE,), to the command."""
-        return self._table[self.choose(features)]
+        return self._motion(self.choose(features))
 
     def choose(self, features: Floats) -> int:
-        """The action for an observation (SIZE,): its index in the manifest, or -1 where the output is not finite."""
+        """The action for an observation (SIZE,): its index in the manifest, or -1 where the output is not finite.
+
+        Of a continuous policy the largest output, which says no more than whether they are finite.
+        """
         # The network itself compares: reading one integer is quicker than the logits, and each microsecond shows here.
         self._input()[...] = features
         self._invoke()
         return self._index().item()
+
+    def _motion(self, action: int) -> Twist:
+        """The command that the network's last answer means."""
+        if self._continuous is None or action < 0:
+            return self._table[action]
+        first, second = np.clip(self._values()[0], -1.0, 1.0).tolist()
+        if isinstance(self._continuous, ShareActions):
+            v, omega = self._continuous.most
+            return Twist(first * v, second * omega)
+        return twist_from_wheels(self._drive, Wheels(first, second))
 
     def logits(self, features: Floats) -> Floats:
         """The network's raw output (actions,) for an observation (SIZE,)."""
@@ -131,7 +153,7 @@ class LearnedPolicy:
             self._light[row] = min(max(reading.value, 0.0), 1.0)
 
 
-def _check(path: str | Path, manifest: Manifest) -> tuple[LightObservation, TwistActions]:
+def _check(path: str | Path, manifest: Manifest) -> tuple[LightObservation, Actions]:
     """Whether this edgebot builds the observation that the model was trained on. Raises `ModelError`."""
     observed, actions = manifest.observation, manifest.actions
     if observed is None or actions is None:
@@ -153,7 +175,7 @@ def _check(path: str | Path, manifest: Manifest) -> tuple[LightObservation, Twis
     if observed.size != size:
         raise ModelError(f"{path} observes {observed.size} numbers, expected {size}; train and convert it again")
     found = [(tensor.shape, tensor.dtype) for tensor in (*manifest.inputs, *manifest.outputs)]
-    wanted = [((1, size), "float32"), ((1, len(actions.twists)), "float32"), ((1,), "int32")]
+    wanted = [((1, size), "float32"), ((1, actions.outputs), "float32"), ((1,), "int32")]
     if found != wanted:
         raise ModelError(f"{path} has tensors {_words(found)}; a policy has {_words(wanted)}; convert it again")
     return observed, actions

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -31,6 +31,7 @@ from robot.types import Reading, Senses, Twist
 from train import tasks
 from train.envs import ROBOT_TASKS
 from train.envs.approach import ApproachBatch, ApproachSettings
+from train.envs.batch import decide
 from train.envs.body import DUTIES
 from train.envs.follow import FollowBatch, FollowSettings
 from train.envs.wander import SQUARES, WanderBatch, WanderSettings
@@ -196,3 +197,25 @@ def test_a_scanning_policy_drives_in_the_runtime(tmp_path: Path) -> None:
         before = body.world.pose.copy()
         Loop(body, policy, Guard.of(config, policy), body.clock).run(4.0)
         assert np.abs(body.world.pose - before).max() > 0.05
+
+
+@pytest.mark.parametrize("wheels", [False, True])
+def test_a_continuous_policy_drives_in_the_runtime_as_it_did_in_training(tmp_path: Path, wheels: bool) -> None:
+    task = tasks.make("approach", {"rooms": 1, "continuous": True, "wheels": wheels})
+    model = mlp(scan_observation.SIZE, (8,), 2, 1.0, 3, "policy")
+    with steps() as told:
+        converted = convert(model, task.manifest(), "dynamic", None, told, "random weights")
+    path = tmp_path / "approach.tflite"
+    manifests.save(path, converted.flatbuffer, converted.manifest)
+    policy, env = LearnedPolicy(path, load()), cast(Any, task.training(1))
+    rng = np.random.default_rng(0)
+    seen = rng.uniform(-2, 2, (40, scan_observation.SIZE)).astype(np.float32)
+    actions = decide(FastMLP(model)(seen), True)
+    wanted = env.controls.motion(actions)
+    found = [policy.decide(row) for row in seen]
+    np.testing.assert_allclose([(twist.v, twist.omega) for twist in found], wanted.T, atol=0.01)
+    assert np.ptp(wanted, 1).min() > 0.1  # not all the same
+    policy.reset()
+    silent, now = Reading(None, 0.0), 0.0
+    first = policy.act(Observation(now, Senses(now, silent, silent, Reading(1.0, now)), None, Twist(0.0, 0.0)))
+    assert policy._command[:, 0] == pytest.approx((first.v, first.omega))  # what the next observation tells of it

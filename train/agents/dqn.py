@@ -23,7 +23,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from train.envs.batch import BatchEnv, Floats
-from train.networks import NetworkPolicy, mlp
+from train.networks import NetworkPolicy, convolutional, mlp
 from train.off_policy import OffPolicy
 from train.schedules import linear
 from train.settings import setting
@@ -58,15 +58,22 @@ class DQNSettings:
     n_step: int = setting(8, "steps of rewards before the guess", low=1, high=100)
     hidden: tuple[int, ...] = setting((64, 64), "widths of the layers")
     activation: str = setting("tanh", "of the layers: relu, elu or tanh", among=("relu", "elu", "tanh"))
+    filters: tuple[int, ...] = setting((32, 64, 64), "of pictures: filters of each convolution before those layers")
+    kernels: tuple[int, ...] = setting((8, 4, 3), "pixels of a side of each")
+    strides: tuple[int, ...] = setting((4, 2, 1), "pixels from one of its places to the next")
 
 
 class Network:
     """Q(s, a) in two parts: the trunk with a score for each action, and where it duels the value of the state."""
 
-    def __init__(self, inputs: int, actions: int, settings: DQNSettings, seed: int) -> None:
-        self._settings = settings
-        init = "glorot_uniform"
-        self.scores = mlp(inputs, settings.hidden, actions, 1.0, seed, "policy", settings.activation, init)
+    def __init__(self, env: BatchEnv, settings: DQNSettings, seed: int) -> None:
+        self._settings = s = settings
+        shape = getattr(env, "frame_shape", None)
+        if shape is None:
+            init, inputs = "glorot_uniform", env.observation_size
+            self.scores = mlp(inputs, s.hidden, env.actions, 1.0, seed, "policy", s.activation, init)
+        else:
+            self.scores = convolutional(shape, s.filters, s.kernels, s.strides, s.hidden, env.actions, seed, "policy")
         self._value = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 99))
         self._value.build((None, settings.hidden[-1]))
 
@@ -77,7 +84,7 @@ class Network:
     def __call__(self, observation: tf.Tensor) -> tf.Tensor:
         """(B, size) -> (B, actions)."""
         *trunk, last = self.scores.layers
-        x = observation
+        x = tf.cast(observation, tf.float32)
         for layer in trunk:
             x = layer(x)
         scores = last(x)
@@ -98,14 +105,15 @@ class DQN(NetworkPolicy, OffPolicy):
         super().__init__(env, settings, seed, settings.n_step, settings.alpha if settings.prioritized else 0.0)
         self._copied = 0
         start = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]) >> 1
-        self.network = Network(env.observation_size, env.actions, settings, start)
-        self.target = Network(env.observation_size, env.actions, settings, start)
+        self.network, self.target = Network(env, settings, start), Network(env, settings, start)
         self.policy = self.network.scores
         kind = {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[settings.optimizer]
         self._optimizer = kind(settings.learning_rate, global_clipnorm=settings.max_grad_norm)
         self._optimizer.build(self.network.variables)
         self._act_with(self.policy, False)
         self._actions = env.actions
+        # XLA's convolutions run backward on a CPU one number at a time.
+        self._optimise = tf.function(self._round, jit_compile=not hasattr(env, "frame_shape"))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """As every learner with a memory, and when the targets were copied."""
@@ -146,8 +154,7 @@ class DQN(NetworkPolicy, OffPolicy):
         told: list[float] = means.numpy().tolist()
         return told
 
-    @tf.function(jit_compile=True)
-    def _optimise(
+    def _round(
         self,
         observation: tf.Tensor,
         action: tf.Tensor,

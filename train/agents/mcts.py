@@ -176,7 +176,8 @@ class MCTS(ActorCritic):
         shares = visits / visits.sum(1, keepdims=True)
         self._shares[self._at] = shares
         self._at += 1
-        drawn = (shares.cumsum(1) > rng.random((len(shares), 1))).argmax(1)
+        # Among whole visits, so that no rounding draws an action that was never visited.
+        drawn = (visits.cumsum(1) > rng.integers(visits.sum(1))[:, None]).argmax(1)
         return drawn, np.zeros(len(shares), np.float32)
 
     def _opinion(self, observation: Floats, state: Floats) -> tuple[Floats, Floats]:

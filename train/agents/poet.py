@@ -35,7 +35,7 @@ class POETSettings:
     niches: int = setting(8, "pairs that live at a time; the oldest go", low=1)
     pairs: int = setting(16, "perturbations of a gradient, each tried both ways", low=1)
     sigma: float = setting(0.1, "standard deviation of a perturbation", low=0.0)
-    rate: float = setting(0.1, "length of a step of learning, a share of sigma for each weight", low=0.0)
+    rate: float = setting(0.1, "length of a step of learning, as the root mean square over the weights", low=0.0)
     reproduce_every: int = setting(10, "iterations from one generation of challenges to the next", low=1)
     reproduce_at: float = setting(0.6, "score from which on a pair's challenge has children", low=0.0, high=1.0)
     children: int = setting(8, "challenges that are proposed in a generation", low=1)
@@ -53,7 +53,7 @@ class Pair:
     challenge: NDArray[np.float64]
     agent: Floats
     score: float = 0.0
-    came_from: int = -1  # index of the pair that its agent last came from; -1: its own
+    came_from: int = -1  # place that the pair had, then, from which its agent last came; -1: its own
 
 
 class POET:
@@ -89,19 +89,22 @@ class POET:
 
     def best(self, challenge: NDArray[np.float64]) -> tuple[Floats, float]:
         """Of the agents that live, the one that does best in `challenge`, and its score there."""
-        rows = np.array([pair.agent for pair in self.pairs])
-        scores = self._judge(challenge, rows, self._seed())
-        return rows[int(scores.argmax())], float(scores.max())
+        return self._best(challenge, np.array([pair.agent for pair in self.pairs]))
 
     def solver(self, challenge: NDArray[np.float64], nearest: int = 8) -> tuple[Floats, float]:
         """As `best`, of the agents that solved the challenges most like this one, whether they live or not.
 
         Raises ValueError where nothing was solved yet.
         """
+        if not self.solved:
+            raise ValueError("nothing was solved yet; take more steps")
         like = sorted(self.solved, key=lambda found: float(np.linalg.norm(found[0] - challenge)))[:nearest]
-        rows = np.array([agent for _, agent, _ in like])
-        scores = self._judge(challenge, rows, self._seed())
-        return rows[int(scores.argmax())], float(scores.max())
+        return self._best(challenge, np.array([agent for _, agent, _ in like]))
+
+    def _best(self, challenge: NDArray[np.float64], rows: Floats) -> tuple[Floats, float]:
+        """The best of these policies, and its score on another seed: the one that chose it flatters."""
+        agent: Floats = rows[int(self._judge(challenge, rows, self._seed()).argmax())]
+        return agent, self._score(challenge, agent)
 
     def _seed(self) -> int:
         return int(self._rng.integers(2**31))
@@ -136,14 +139,15 @@ class POET:
             np.clip(parents[int(i)].challenge + s.spread * self._rng.standard_normal(dims), 0.0, 1.0) for i in chosen
         ]
         proposed.sort(key=self._novelty, reverse=True)
-        admitted = 0
+        born: list[Pair] = []
         for challenge in proposed:
+            if len(born) == s.admitted:
+                break
             agent, score = self.best(challenge)
-            if s.least <= score <= s.most and admitted < s.admitted:
-                self.pairs.append(Pair(challenge, agent.copy(), score))
-                self.archive.append(challenge)
-                admitted += 1
-        self.pairs = self.pairs[-s.niches :]
+            if s.least <= score <= s.most:
+                born.append(Pair(challenge, agent.copy(), score))
+        self.archive += [pair.challenge for pair in born]
+        self.pairs = [*self.pairs, *born][-s.niches :]
 
     def _novelty(self, challenge: NDArray[np.float64], nearest: int = 5) -> float:
         """The mean distance to the nearest challenges that ever were."""
@@ -158,11 +162,11 @@ class POET:
             rows = np.array([agents[i], *(agent for k, agent in enumerate(agents) if k != i), *learnt])
             scores = self._judge(pair.challenge, rows, self._seed())
             k = int(scores.argmax())
-            pair.score = float(scores[k])
             if scores[k] > scores[0]:
                 others = [j for j in range(len(agents)) if j != i]
                 pair.agent, pair.came_from = rows[k].copy(), others[(k - 1) % len(others)]
                 self.transfers += 1
+            pair.score = self._score(pair.challenge, pair.agent)  # on another seed, as in `_best`
 
 
 class DockJudge:

@@ -93,9 +93,9 @@ def _open(source: Path) -> tuple[tasks.Task, Act]:
         model = run.load_policy()
         if not isinstance(model, keras.Sequential):
             raise UsageError(f"{source} holds no policy network that eval knows; train it again")
-        from train.networks import FastMLP
+        from train.networks import fast
 
-        network = FastMLP(model)
+        network = fast(model)
         task = tasks.make(run.settings.task, run.settings.environment)
         return task, lambda seen: decide(network(seen), task.continuous)
     from edge.policies.learned import LearnedPolicy
@@ -105,10 +105,14 @@ def _open(source: Path) -> tuple[tasks.Task, Act]:
     if policy.name not in tasks.ROBOT_TASKS:
         raise UsageError(f"{source} is a policy for {policy.name!r}; eval knows {', '.join(tasks.ROBOT_TASKS)}")
 
-    def act(seen: NDArray[np.float32]) -> NDArray[np.int64]:
+    task = tasks.make(policy.name, environment)
+
+    def act(seen: NDArray[np.float32]) -> NDArray[Any]:
+        if task.continuous:
+            return decide(np.array([policy.logits(row) for row in seen]), True)
         return np.array([max(policy.choose(row), 0) for row in seen])
 
-    return tasks.make(policy.name, environment), act
+    return task, act
 
 
 def _table(source: Path, result: dict[str, Any]) -> Table:

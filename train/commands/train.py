@@ -8,10 +8,7 @@ import argparse
 import importlib
 import json
 import sys
-import time
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -19,11 +16,10 @@ from rich.console import Console
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train import algorithms, tasks
-from train.curiosity import CuriositySettings
-from train.learner import Learner
-from train.runs import EVALUATION, PROGRESS, RunFolder, RunSettings, fresh_path, latest_path, versions
-from train.settings import describe, override, parse_pairs, split, switches
-from train.tuned import tuned
+from train.plan import learn, resumed
+from train.plan import plan as planned
+from train.runs import EVALUATION, PROGRESS, RunFolder, fresh_path, latest_path
+from train.settings import describe, parse_pairs, switches
 
 EXAMPLES = """\
 examples:
@@ -68,56 +64,30 @@ def main(argv: list[str]) -> int:
         module, _, attribute = tasks.OTHER_TASKS[argv[0]].partition(":")
         return int(getattr(importlib.import_module(module), attribute)(argv[1:]))
     args, extra = _parser().parse_known_args(argv)
-    tasks.check_name(args.task)
-    algorithms.check_name(args.algo)
-    return _train(args, extra)
-
-
-def _train(args: argparse.Namespace, extra: list[str]) -> int:
-    learner = algorithms.find(args.algo)
-    default = learner.Settings()
-    task = tasks.make(args.task)
-    curiosity = CuriositySettings()
-    given = parse_pairs(args.set) | switches(extra, default, task.settings)
+    plan = planned(args.task, args.algo, args.variant)
+    given = parse_pairs(args.set) | switches(extra, plan.agent, plan.task.settings)
+    console = Console(stderr=True)
     if args.resume:
         run = _open(args, given)
-        task = tasks.make(args.task, run.settings.environment)
-        agent_settings = override(default, run.settings.agent)
-        curiosity = override(curiosity, run.settings.curiosity)
-        return _learn(run, task, learner, agent_settings, curiosity, args.steps or run.settings.steps, True)
-    from_table = tuned(args.task, args.algo, args.variant)
-    usual = from_table.pop("steps", learner.default_steps or task.default_steps)
-    for values in (from_table, given):
-        of_agent, of_task, of_curiosity = split(values, default, task.settings, curiosity)
-        default, curiosity = override(default, of_agent), override(curiosity, of_curiosity)
-        task.settings = override(task.settings, of_task)
+        plan = resumed(run)
+        plan.steps = args.steps or plan.steps
+        return 0 if learn(run, plan, True, console) else 130
+    plan.change(given)
+    plan.steps = args.steps or plan.steps
     if args.settings:
-        print(f"{args.algo}:\n{describe(default)}\n{args.task}:\n{describe(task.settings)}\nany:\n{describe(curiosity)}")
+        for name, group in zip((args.algo, args.task, "any"), plan.groups, strict=True):
+            print(f"{name}:\n{describe(group)}")
         return 0
-    env = task.training(1)  # whatever is wrong with the task shows before a folder is made
-    env.close()
-    algorithms.check_fit(args.algo, args.task, env)
-    settings = RunSettings(
-        task=args.task,
-        algo=args.algo,
-        seed=args.seed or 0,
-        steps=args.steps or usual,
-        agent=asdict(default),
-        environment=asdict(task.settings),
-        curiosity=asdict(curiosity),
-        manifest=task.manifest(),
-        versions=versions(),
-    )
-    runs = []
-    for seed in range(settings.seed, settings.seed + (args.seeds or 1)):
+    plan.check()  # whatever is wrong with the task shows before a folder is made
+    runs, first = [], args.seed or 0
+    for seed in range(first, first + (args.seeds or 1)):
         path = args.run or fresh_path(args.task, args.algo, seed)
         path = path / f"seed-{seed}" if args.run and args.seeds else path
-        runs.append(RunFolder.create(path, replace(settings, seed=seed)))
-        code = _learn(runs[-1], task, learner, default, curiosity, settings.steps, False)
-        if code:
-            return code
+        runs.append(plan.create(path, seed))
+        if not learn(runs[-1], plan, False, console):
+            return 130
     if args.seeds:
-        _together(runs, (args.run or fresh_path(args.task, args.algo, settings.seed)).parent)
+        _together(runs, (args.run or fresh_path(args.task, args.algo, first)).parent)
     return 0
 
 
@@ -161,53 +131,6 @@ def _open(args: argparse.Namespace, given: dict[str, str]) -> RunFolder:
             f"--set {next(iter(given))}=... cannot change a run that resumes; begin a new one without --resume"
         )
     return run
-
-
-def _learn(
-    run: RunFolder,
-    task: tasks.Task,
-    learner: type[Learner],
-    agent_settings: Any,
-    curiosity: CuriositySettings,
-    steps: int,
-    resume: bool,
-) -> int:
-    from train.session import Session
-
-    train.threads.one_thread()
-    console = Console(stderr=True)
-    started = time.perf_counter()
-    env = task.training(agent_settings.envs)
-    if curiosity.curiosity > 0.0:
-        from train.curiosity import Curious
-
-        env = Curious(env, curiosity, run.settings.seed)
-    agent = learner(env, agent_settings, run.settings.seed)
-    session = Session(run, agent, env, console)
-
-    def say(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False)
-
-    if resume:
-        session.resume()
-        say(f"resuming {run.path} at {agent.steps:,} of {steps:,} steps")
-    interrupted = session.train(steps)
-    env.close()
-    say(f"{agent.steps:,} steps in {time.perf_counter() - started:.1f} s; run folder {run.path}")
-    if interrupted:
-        kept = "the best policy is kept" if session.history.rows else "before anything was learnt"
-        say(f"interrupted; {kept}, --run {run.path} --resume goes on from the last checkpoint")
-        return 130
-    session.choose(task.choosing)
-    episodes = task.evaluation_episodes
-    result = session.evaluate(task.evaluation(episodes, 0), episodes).as_json()
-    told = f"return {result['return_mean']:.2f} +- {result['return_std']:.2f}"
-    if "success_rate" in result:
-        told = f"success {result['success_rate']:.1%} (95 % interval from {result['success_low']:.1%}), {told}"
-    say(f"greedy, {episodes} unseen episodes: {told}")
-    if run.settings.manifest:
-        say(f"next: edgebot convert {run.path}")
-    return 0
 
 
 if __name__ == "__main__":

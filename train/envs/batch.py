@@ -32,7 +32,8 @@ class Step:
     terminated: Flags  # (N,) the task itself ended
     truncated: Flags  # (N,) a time limit cut the episode
     success: Flags | None = None  # (N,) meaningful where an episode ended; None: the task has no such thing
-    earned: Floats | None = None  # (N,) what the task gave, where `reward` is that and more; None: it is that
+    earned: Floats | None = None  # (N,) what the task gave, where `reward` is another; None: it is that
+    lost: Flags | None = None  # (N,) a life was lost: no future is to be seen beyond, though the episode goes on
 
     @property
     def final_observation(self) -> Floats:

@@ -45,6 +45,12 @@ class Controls:
         shares = np.clip(actions, -1.0, 1.0).astype(np.float32).T
         return self._driven(shares) if self._wheels else shares * self._most
 
+    def told(self) -> dict[str, Any]:
+        """The same as the manifest of a converted policy tells it."""
+        if not self.continuous:
+            return {"kind": "twist", "twists": [[round(float(x), 6) for x in row] for row in self.table.T]}
+        return {"kind": "duty"} if self._wheels else {"kind": "share", "most": self._most[:, 0].tolist()}
+
     def _driven(self, duties: Floats) -> Floats:
         return np.stack(twist_from_wheels_batch(self._drive, duties[0], duties[1])).astype(np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from typing import Any
 
@@ -17,6 +18,10 @@ from train.envs.batch import Flags, Floats, Step
 
 def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
     """`gymnasium.make`, with its many errors as one sentence. Raises `UsageError`."""
+    if task.startswith("ALE/"):
+        import ale_py  # registers Atari's games
+
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
     try:
         # The passive checker doubles the time of a step; it belongs to those who write environments.
         return gymnasium.make(task, disable_env_checker=True, **kwargs)
@@ -28,13 +33,31 @@ def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
         raise UsageError(f"unknown task {task!r} ({type(error).__name__}); {hint}") from None
 
 
+@functools.cache
+def _spread(task: str) -> NDArray[np.float64]:
+    """The root mean square of each number that `task` shows in 1,000 random steps; 1 where it is always 0."""
+    env = make_one(task)
+    env.action_space.seed(0)
+    seen, _ = env.reset(seed=0)
+    rows = []
+    for _ in range(1_000):
+        seen, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        rows.append(np.asarray(seen, np.float64).ravel())
+        if terminated or truncated:
+            seen, _ = env.reset()
+    env.close()
+    spread: NDArray[np.float64] = np.sqrt(np.mean(np.square(rows), 0))
+    return np.where(spread > 1e-6, spread, 1.0)
+
+
 class Interface:
     """Between an environment's spaces and the arrays of a `BatchEnv`.
 
     Args:
         task: its id, for messages.
         env: one of the environments.
-        scaled: numbers that are observed between finite bounds are told as -1..1.
+        scaled: all numbers observed are told on one scale: those between finite bounds as -1..1, others over twice
+            their spread while somebody acts at random. int8 has one step for them all.
 
     Raises:
         UsageError: spaces that no algorithm here takes.
@@ -51,8 +74,9 @@ class Interface:
         if scaled and isinstance(observed, spaces.Box):
             low, high = (bound.astype(np.float64).ravel() for bound in (observed.low, observed.high))
             bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
+            half = (high - low) / 2 if bounded.all() else np.where(bounded, (high - low) / 2, 2.0 * _spread(task))
             self.middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
-            self.half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+            self.half = half.astype(np.float32)
         self.continuous = isinstance(actions, spaces.Box)
         if isinstance(actions, spaces.Discrete):
             self.actions, self._first = int(actions.n), int(actions.start)

@@ -95,13 +95,13 @@ class RobotTask(ABC):
     def manifest(self) -> dict[str, Any]:
         env = self.batch(self.rooms(), 1, judged=False, in_order=False)
         observed = self.observed()
-        if env.continuous or not observed:  # the runtime takes motions to choose from
+        if not observed:
             return {}
         return {
             "kind": "policy",
             "name": self.name,
             "observation": observed,
-            "actions": {"kind": "twist", "twists": [[round(float(x), 6) for x in row] for row in env.controls.table.T]},
+            "actions": env.controls.told(),
             "provenance": {"environment": asdict(self.settings)},
         }
 
