@@ -47,7 +47,16 @@ class CompiledShadow(ShadowCaster):
 
 
 class CompiledObstacles(Obstacles):
-    """`Obstacles`, its first look compiled."""
+    """`Obstacles`, compiled."""
+
+    def penetration(
+        self, x: Floats, y: Floats, radius: float, person_radius: float, at: NDArray[np.intp]
+    ) -> tuple[Floats, Floats, Floats]:
+        kind = x.dtype
+        out = np.empty((3, x.size), kind)
+        numbers = np.array((radius, radius + person_radius, 1e-9, 1e-6, 0, 1), kind)
+        _penetration(*_rows(x, y, at, self.size, self.box, self.person), numbers, out)
+        return out[0], out[1], out[2]
 
     def touched(self, x: Floats, y: Floats, radius: float, person_radius: float) -> NDArray[np.intp]:
         hit = np.empty(x.size, np.bool_)
@@ -179,6 +188,55 @@ def _touched(x, y, size, box, person, radius, person_radius, hit):  # type: igno
             for i in range(m):
                 dx, dy = px[i] - at_x[i], py[i] - at_y[i]
                 touches[i] |= dx * dx + dy * dy < person2
+
+
+@njit(cache=True, error_model="numpy")
+def _penetration(x, y, at, size, box, person, numbers, out):  # type: ignore[no-untyped-def]
+    radius, reach, least, least_away, zero, one = numbers
+    for m in range(x.size):
+        i, px, py = at[m], x[m], y[m]
+        depth, nx, ny = radius - px, one, zero
+        value = px + radius - size[0, i]
+        if value > depth:
+            depth, nx, ny = value, -one, zero
+        value = radius - py
+        if value > depth:
+            depth, nx, ny = value, zero, one
+        value = py + radius - size[1, i]
+        if value > depth:
+            depth, nx, ny = value, zero, -one
+        nearest, near_x, near_y, near = np.inf, zero, zero, -1
+        for b in range(box.shape[1]):
+            dx, dy, ux, uy = px - box[0, b, i], py - box[1, b, i], box[2, b, i], box[3, b, i]
+            local_x, local_y = dx * ux + dy * uy, dy * ux - dx * uy
+            off_x, off_y = abs(local_x) - box[4, b, i], abs(local_y) - box[5, b, i]
+            if off_x <= zero and off_y <= zero:
+                gap = off_x if off_x > off_y else off_y
+            else:
+                qx, qy = off_x if off_x > zero else zero, off_y if off_y > zero else zero
+                gap = np.sqrt(qx * qx + qy * qy)
+            if gap < nearest:
+                nearest, near_x, near_y, near = gap, local_x, local_y, b
+        if near >= 0:
+            gap, ux, uy = x.dtype.type(nearest), box[2, near, i], box[3, near, i]
+            off_x, off_y = abs(near_x) - box[4, near, i], abs(near_y) - box[5, near, i]
+            if off_x <= zero and off_y <= zero:
+                by_x, by_y = (one, zero) if off_x >= off_y else (zero, one)
+            else:
+                safe = gap if gap > least else least
+                by_x, by_y = (off_x if off_x > zero else zero) / safe, (off_y if off_y > zero else zero) / safe
+            by_x, by_y = np.copysign(by_x, near_x), np.copysign(by_y, near_y)
+            value = radius - gap
+            if value > depth:
+                depth, nx, ny = value, by_x * ux - by_y * uy, by_x * uy + by_y * ux
+        for p in range(person.shape[1]):
+            dx, dy = px - person[0, p, i], py - person[1, p, i]
+            away = np.sqrt(dx * dx + dy * dy)
+            safe = away if away > least_away else least_away
+            value = reach - away
+            if value > depth:
+                depth, nx, ny = value, dx / safe, dy / safe
+        out[0, m], out[1, m], out[2, m] = depth, nx, ny
 
 
 @njit(cache=True, error_model="numpy")
