@@ -10,12 +10,14 @@ NumPy is the reference; where Numba is installed (the workstation extra), its ke
     python benchmarks/world.py              the table; exit code 1 below 400,000 robot-steps/s at N = 4096 with NumPy,
                                             or 1,500,000 with Numba
     python benchmarks/world.py --quick      a few seconds
+    python benchmarks/world.py --write      the table into docs/benchmarks-world.md
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +41,7 @@ from robot.sim.world import World  # noqa: E402
 from train.kernels import fastest  # noqa: E402
 
 BARS = {"NumPy": 400_000, "Numba": 1_500_000}  # robot-steps/s at N = 4096
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "benchmarks-world.md"
 MANY = 4096
 TURN = 10  # ticks between new duties
 
@@ -77,6 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rooms", type=int, default=1024, help="different rooms, shared by the robots (default 1024)")
     parser.add_argument("--quick", action="store_true", help="64 rooms and short measurements")
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(TARGET.parents[1])}")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     console = Console(width=110 if not sys.stdout.isatty() else None)
@@ -118,19 +122,49 @@ def main() -> int:
         table.add_row(name, f"{figure:,.0f}", f"{figure / figures[0][1]:.1f}x", f"{figure / whole:.2f}x")
     console.print(table)
     boxes = min(len(room.obstacles) for room in ready)
-    console.print(
+    about = (
         f"{4 + 4 * boxes} segments, {100 * share:.0f} % of the robots in contact at the end; a room takes "
         f"{per_room:.1f} ms to make, with its maps."
     )
-    frames(robot, console, seconds)
+    console.print(about)
+    rendered = frames(robot, console, seconds)
     for engine, figure in reached.items():
         verdict = "passed" if figure >= BARS[engine] else "FAILED"
         console.print(f"{engine}, N = {MANY}: {figure:,.0f} robot-steps/s, the bar is {BARS[engine]:,}: {verdict}")
+    if options.write:
+        TARGET.write_text(page(figures, reached, rendered, about), encoding="utf-8")
     return 0 if all(figure >= BARS[engine] for engine, figure in reached.items()) else 1
 
 
-def frames(robot: config.RobotConfig, console: Console, seconds: float) -> None:
-    """Rendered frames per second, in rooms with persons and distractors."""
+def page(figures: list[tuple[str, float]], reached: dict[str, float], rendered: dict[str, float], about: str) -> str:
+    """The page of the docs."""
+    rows = "\n".join(f"| {name} | {figure:,.0f} | {figure / reached['NumPy']:.2f}x |" for name, figure in figures)
+    seen = "\n".join(f"| {size} | {figure:.0f} |" for size, figure in rendered.items())
+    bars = "; ".join(
+        f"{engine} {figure:,.0f}, asked {BARS[engine]:,}: {'met' if figure >= BARS[engine] else '**missed**'}"
+        for engine, figure in reached.items()
+    )
+    return f"""# The simulated world's speed
+
+Written by `python benchmarks/world.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
+{platform.python_version()}, NumPy {np.__version__}, one core, other work on the machine. A robot-step is a tick of 20 ms
+of motion with collisions and all senses but the camera: five sonar rays, two light rays with the bounce, noise on both,
+in `hard` rooms. Time is processor time, the best of seven stretches. Rooms: {about}
+
+At N = {MANY}: {bars}.
+
+| what | robot-steps per second | against NumPy, N = {MANY} |
+|---|---|---|
+{rows}
+
+| rendered camera frames | per second |
+|---|---|
+{seen}
+"""
+
+
+def frames(robot: config.RobotConfig, console: Console, seconds: float) -> dict[str, float]:
+    """Rendered frames per second by size, in rooms with persons and distractors."""
     assert robot.camera is not None
     pool = RoomPool("person", "easy", range(12), walkers=1)
     world = World(robot, list(pool), seed=1)
@@ -138,7 +172,7 @@ def frames(robot: config.RobotConfig, console: Console, seconds: float) -> None:
     table.add_column("size")
     table.add_column("per second", justify="right")
     table.add_column("against 640x480", justify="right")
-    base = 0.0
+    found: dict[str, float] = {}
     for width, height in ((640, 480), (320, 240)):
         cameras = [Camera(robot.camera, room, width, height) for room in pool]
         angle = 0.0
@@ -151,9 +185,10 @@ def frames(robot: config.RobotConfig, console: Console, seconds: float) -> None:
                 camera.render((x, y, angle + i), world.persons(i), i)
 
         figure = rate(len(cameras), turn, seconds, stretches=3)
-        base = base or figure
-        table.add_row(f"{width}x{height}", f"{figure:.0f}", f"{figure / base:.1f}x")
+        found[f"{width}x{height}"] = figure
+        table.add_row(f"{width}x{height}", f"{figure:.0f}", f"{figure / found['640x480']:.1f}x")
     console.print(table)
+    return found
 
 
 if __name__ == "__main__":

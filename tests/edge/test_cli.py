@@ -66,7 +66,8 @@ def test_an_unknown_verb_names_the_nearest() -> None:
 @pytest.mark.parametrize("verb", [verb for verb in cli.VERBS if verb.extra], ids=lambda verb: verb.name)
 def test_a_missing_extra_is_named_with_its_command(verb: cli.Verb) -> None:
     hide = "sys.modules.update(tensorflow=None, gymnasium=None, keras=None)"  # importing one raises as if not there
-    arguments = {"train": ["light", "--algo", "ppo"], "eval": ["x"], "convert": ["x"], "demo": []}[verb.name]
+    learning = ["light", "--algo", "ppo"]
+    arguments = {"train": learning, "sweep": learning, "eval": ["x"], "convert": ["x"], "demo": []}[verb.name]
     sentence = one_sentence(edgebot(verb.name, *arguments, code=hide))
     assert f"`edgebot {verb.name}` needs " in sentence and 'pip install "edgebot[workstation]"' in sentence
 
