@@ -1,11 +1,12 @@
 """Ultralytics' side of a comparison, in an environment of its own; `ultralytics_layouts.py` and `detect.py` start it.
 
     python ultralytics_worker.py heads OUT.npz                 raw head tensors, and what their post-processing finds
-    python ultralytics_worker.py export NET FOLDER             a random network, by their exporter, as FOLDER/NET.tflite
+    python ultralytics_worker.py export NET FOLDER [plain]     a random network, by their exporter, as FOLDER/NET.tflite
     python ultralytics_worker.py predict MODEL FRAMES.npy SCORE OUT.npz        what their predictor finds
     python ultralytics_worker.py time MODEL FRAMES.npy         on each line on stdin: one frame; prints seconds
 
-Networks are drawn at random, with class weights wide enough that thousands of boxes pass a usual threshold.
+Networks are drawn at random, with class weights wide enough that thousands of boxes pass a usual threshold;
+`plain` ones are as Ultralytics draws them, and find nothing.
 """
 
 from __future__ import annotations
@@ -88,13 +89,14 @@ def heads(out: str) -> None:
     np.savez_compressed(out, **found)
 
 
-def export(name: str, folder: str) -> None:
+def export(name: str, folder: str, weights: str = "wide") -> None:
     """By their own exporter, with 80 classes and 320 x 320."""
     from ultralytics import YOLO
 
     source = {"yolov5nu": "yolov5n"}.get(name, name)
     model = YOLO(f"{source}.yaml", verbose=False)
-    spread(model.model)
+    if weights == "wide":
+        spread(model.model)
     os.chdir(folder)
     end2end = getattr(model.model.model[-1], "one2one_cv2", None) is not None
     made = Path(model.export(format="litert", imgsz=320, verbose=False, **({"nms": False} if end2end else {})))

@@ -29,6 +29,22 @@ class Candidates:
     classes: NDArray[np.intp]
 
 
+    def chosen(self, which: NDArray[np.intp]) -> Candidates:
+        """Some of them, in that order."""
+        return Candidates(self.boxes[which], self.scores[which], self.classes[which])
+
+
+def joined(parts: list[Candidates]) -> Candidates:
+    """All candidates of one or more parts."""
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.classes for part in parts]),
+    )
+
+
 NONE = Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.intp))
 
 
@@ -123,13 +139,7 @@ class DarknetDecoder:
         parts = [part for head, raw in zip(self._heads, heads, strict=True) if (part := head.decode(raw, self.score))]
         if not parts:
             return NONE
-        if len(parts) == 1:
-            return parts[0]
-        return Candidates(
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.classes for part in parts]),
-        )
+        return joined(parts)
 
 
 def _unit(real: NDArray[Any], ready: bool) -> NDArray[np.float32]:

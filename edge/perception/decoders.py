@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.manifest import DarknetDecode, Decode, SsdDecode, Tensor, UltralyticsDecode
-from edge.perception.decode import Candidates, DarknetDecoder
-from edge.perception.nms import nms, nms_ranked
+from edge.perception.decode import Candidates, DarknetDecoder, joined
+from edge.perception.nms import nms
 from edge.perception.ssd import SsdDecoder
 from edge.perception.ultralytics import UltralyticsDecoder
 
@@ -48,9 +48,13 @@ def suppress(found: Candidates, spec: Decode) -> NDArray[np.intp]:
 
 def find(decoder: Decoder, spec: Decode, raw: list[NDArray[Any]]) -> Candidates:
     """What stays of one image's candidates, best first."""
-    if isinstance(decoder, UltralyticsDecoder) and isinstance(spec, UltralyticsDecode) and spec.nms_iou is not None:
-        boxes, classes, scores = nms_ranked(decoder.ranked(raw), spec.nms_iou, most=spec.max_detections)
-        return Candidates(boxes, scores, classes.astype(np.intp, copy=False))
-    found = decoder.decode(raw)
-    kept = suppress(found, spec)
-    return Candidates(found.boxes[kept], found.scores[kept], found.classes[kept])
+    if not isinstance(decoder, UltralyticsDecoder) or not isinstance(spec, UltralyticsDecode) or spec.nms_iou is None:
+        found = decoder.decode(raw)
+        return found.chosen(suppress(found, spec))
+    kept: list[Candidates] = []
+    for piece in decoder.ranked(raw):
+        found = joined([*kept, piece])  # what stays so far removes from the piece, and nothing of itself
+        kept = [found.chosen(suppress(found, spec))]
+        if len(kept[0].scores) >= spec.max_detections:
+            break
+    return kept[0]

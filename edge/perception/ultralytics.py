@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
-from edge.perception.decode import Candidates
-from edge.perception.nms import CHUNK, FEW, Piece, ranks
+from edge.perception.decode import Candidates, joined
+
+PIECE = 512  # so many candidates are read at once
 
 
 class UltralyticsDecoder:
@@ -55,8 +56,6 @@ class UltralyticsDecoder:
         self._unit = np.array([width, height, width, height], np.float32) if spec.pixels else None
         boxes = tensor.shape[3 - spec.fields_axis]
         self._best = np.empty(boxes, tensor.dtype)
-        # Boxes of many classes seldom remove each other: mostly the first piece is all that is needed.
-        self._piece = max(spec.max_detections, CHUNK) * 17 // 16 if spec.classes > FEW else CHUNK
         # The threshold as the tensor stores it: compared with every box, so nothing needs to become real first.
         self._least: Any = np.float32(score)
         if tensor.scale:
@@ -68,11 +67,10 @@ class UltralyticsDecoder:
         """Candidates of one image, best first. Raises `ValueError` where the network gave up counting."""
         if self._layout == "end2end":
             return self._ready(self._rows(raw, self._objects(raw)))
-        boxes, classes, scores = (np.concatenate(parts) for parts in zip(*self.ranked(raw), strict=True))
-        return Candidates(boxes, scores, classes)
+        return joined(list(self.ranked(raw)))
 
-    def ranked(self, raw: list[NDArray[Any]]) -> Iterator[Piece]:
-        """The same of a network that does not suppress, in pieces (boxes, classes, scores).
+    def ranked(self, raw: list[NDArray[Any]]) -> Iterator[Candidates]:
+        """The same of a network that does not suppress, best first in pieces of `PIECE`, one at least.
 
         Boxes and classes are read when a piece is asked for: of thousands of candidates mostly a few hundred.
         """
@@ -84,12 +82,14 @@ class UltralyticsDecoder:
             scores = rows[:, 5 : 5 + self._classes].max(axis=1, initial=0.0) * rows[:, 4]
         passed = scores > np.float32(self._score)
         found, scores = found[passed], scores[passed]
-        for part in ranks(scores, self._piece):
+        order = np.argsort(-scores, kind="stable")
+        for start in range(0, max(len(order), 1), PIECE):
+            part = order[start : start + PIECE]
             rows = self._rows(raw, found[part])
             classes = rows[:, self._first : self._first + self._classes].argmax(axis=1)
             boxes = self._fractions(rows)
             boxes[:, :2] -= boxes[:, 2:] * np.float32(0.5)
-            yield boxes, classes, scores[part]
+            yield Candidates(boxes, scores[part], classes)
 
     def _objects(self, raw: list[NDArray[Any]]) -> NDArray[np.intp]:
         """Which boxes can pass by their objectness or, without one, their best class; told by the stored numbers."""

@@ -17,7 +17,7 @@ from edge.perception.decode import DarknetDecoder
 from edge.perception.detector import Detector
 from edge.perception.draw import draw
 from edge.perception.geometry import CameraGeometry
-from edge.perception.nms import CHUNK, iou, nms
+from edge.perception.nms import iou, nms
 from edge.perception.preprocess import Preprocessor
 from edge.types import Detection
 from robot.config import load
@@ -178,17 +178,20 @@ def test_suppression_is_the_plain_one(seed: int, count: int, limit: float) -> No
     assert nms(boxes, scores, classes, limit).tolist() == greedy(boxes, scores, classes, limit)
 
 
-@pytest.mark.parametrize("limit", [0.4, 0.9])
-def test_many_boxes_are_suppressed_alike(limit: float) -> None:
+@pytest.mark.parametrize(("limit", "kinds"), [(0.4, 1), (0.4, 40), (0.9, 2)])
+def test_many_boxes_are_suppressed_alike(limit: float, kinds: int) -> None:
     rng = np.random.default_rng(0)
-    count = 2 * CHUNK + 200
-    boxes = np.concatenate([rng.uniform(0, 200, (count, 2)), rng.uniform(5, 60, (count, 2))], 1)
-    scores, classes = rng.random(count), rng.integers(0, 2, count)
+    boxes = np.concatenate([rng.uniform(0, 200, (600, 2)), rng.uniform(5, 60, (600, 2))], 1)
+    scores, classes = rng.random(600).round(2), rng.integers(0, kinds, 600)  # some scores are alike
     plain = greedy(boxes, scores, classes, limit)
-    assert len(plain) > CHUNK or limit == 0.4
-    assert nms(boxes, scores, classes, limit).tolist() == plain
-    for most in (0, 1, 120, 2 * CHUNK):
+    assert len(plain) > 120
+    for most in (None, 0, 1, 120):
         assert nms(boxes, scores, classes, limit, most=most).tolist() == plain[:most]
+
+
+def test_a_box_without_end_leaves_the_others_alone() -> None:
+    boxes = np.array([[0.1, 0.1, 0.2, 0.2], [0.0, 0.0, np.inf, 1.0], [0.5, 0.5, 0.2, 0.2]])
+    assert nms(boxes, np.array([0.7, 0.9, 0.8]), np.array([0, 1, 0]), 0.5).tolist() == [1, 2, 0]
 
 
 @settings(max_examples=40, deadline=None)
