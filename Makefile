@@ -6,7 +6,7 @@ LOCK ?= locks/workstation-$(if $(filter Darwin,$(shell uname -s)),macos,linux).t
 PYTHON ?=
 BIN = $(VENV)/bin
 
-.PHONY: help install demo test lint types import-rule docs proof proof-deploy proof-quick locks clean
+.PHONY: help install demo test lint types import-rule docs proof proof-deploy proof-board proof-quick locks clean
 
 help:
 	@echo "make demo         train, convert and run in simulation; the results go to runs/demo/"
@@ -16,6 +16,7 @@ help:
 	@echo "make proof        motord killed on kernel lines and real power cuts, in emulated guests (Debian, about 15 minutes)"
 	@echo "make proof-deploy deploy.sh against an arm64 guest with systemd (Debian, as root, 90 minutes; goes on where it was"
 	@echo "                  cut short; part of make proof), make proof-quick: the core of it in 15 minutes"
+	@echo "make proof-board  deploy and real lgpio on an emulated arm64 board, its disk killed (Debian, as root; part of make proof)"
 	@echo "make locks        resolve the locks anew from pyproject.toml (needs uv)"
 	@echo "make clean        remove what was built, and $(VENV)"
 	@echo "Each makes $(VENV) first; a second call re-installs nothing. PYTHON=... names another Python (3.11 to 3.13)."
@@ -45,9 +46,13 @@ proof: install
 	$(BIN)/python tests/lab/motord.py --write
 	$(BIN)/python tests/lab/power_cut.py --cuts 10 --write
 	$(BIN)/python tests/lab/deploy.py --write
+	$(BIN)/python tests/lab/board.py --write
 
 proof-deploy: install
 	$(BIN)/python tests/lab/deploy.py --write
+
+proof-board: install
+	$(BIN)/python tests/lab/board.py --write
 
 proof-quick: install
 	$(BIN)/python tests/lab/deploy.py --quick

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab import motord_table
+from tests.lab import board_rows, motord_table
+from tests.lab.board_guest import Lines
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("name", ["motord", "power_cut"])
+@pytest.mark.parametrize("name", ["motord", "power_cut", "deploy", "board"])
 def test_it_tells_how_it_is_run(name: str) -> None:
     said = subprocess.run(
         [sys.executable, f"tests/lab/{name}.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
@@ -83,3 +84,17 @@ def test_what_a_run_did_not_reach_is_done_by_the_next() -> None:
     assert motord_table.missing(stood) == ["motord_ended"]
     guest = (ROOT / "tests" / "lab" / "motord_guest.py").read_text()
     assert all(f"\ndef {part}(" in guest for part in motord_table.PARTS)
+
+
+def test_the_share_of_high_counts_from_the_level_before() -> None:
+    """Pulses of 30 % on line 4 from 1 s to 2 s, line 0 high as long."""
+    lines = Lines.__new__(Lines)
+    lines.changes = [(0.0, 0)]
+    for pulse in range(10):
+        lines.changes += [(1 + pulse / 10, 1 << 4 | 1), (1.03 + pulse / 10, 1)]
+    lines.changes.append((2.0, 0))
+    assert lines.share(4, 1.25, 1.75) == pytest.approx(0.3) and lines.share(0, 1.25, 1.75) == pytest.approx(1.0)
+    assert lines.share(4, 0.0, 1.0) == 0.0 and lines.share(0, 1.5, 2.5) == pytest.approx(0.5)
+    found = board_rows.levels(lines)
+    assert found["left_forward"] == 1.0 and found["left_enable"] == pytest.approx(0.3, abs=0.05)
+    assert found["left_backward"] == found["right_forward"] == 0.0

@@ -18,14 +18,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.lab import deploy_cuts, deploy_options, deploy_page, deploy_rows, deploy_target  # noqa: E402
-from tests.lab.deploy_page import Plan  # noqa: E402
-from tests.lab.deploy_rig import Rig  # noqa: E402
+from tests.lab.deploy_page import Page, Plan  # noqa: E402
+from tests.lab.deploy_rig import Rig, Robots  # noqa: E402
 
 
 def plan(cuts: int, quick: bool = False) -> list[Plan]:
@@ -37,28 +38,54 @@ def plan(cuts: int, quick: bool = False) -> list[Plan]:
     return [row for row in rows if not quick or not row.long]
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="of the rows (default build/proof-deploy.json)")
+def options(description: str | None, keep: str, page: Page) -> argparse.ArgumentParser:
+    """What every proof of this kind understands."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help=f"of the rows (default build/{keep}.json)")
     parser.add_argument("--anew", action="store_true", help="forget the rows and guests of earlier calls")
     parser.add_argument("--only", metavar="ROW,...", help="these rows, known or not")
     parser.add_argument("--list", action="store_true", help="the rows' names, and what is known")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further row after so long")
+    parser.add_argument("--write", action="store_true", help=f"write {page.path.relative_to(ROOT)}")
+    parser.add_argument("--page-of", type=Path, nargs="+", metavar="FILE", help="only the page, of kept rows")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    parser = options(__doc__, "proof-deploy", deploy_page.DEPLOY)
     parser.add_argument("--quick", action="store_true", help="a cut of each kind, one guest, no page")
     parser.add_argument("--cuts", type=int, default=10, help="of each kind (default %(default)s)")
-    parser.add_argument("--write", action="store_true", help="write docs/proof-deploy.md")
-    parser.add_argument("--page-of", type=Path, nargs="+", metavar="FILE", help="only the page, of kept rows")
     args = parser.parse_args(argv)
-    planned = plan(1 if args.quick else args.cuts, args.quick)
+    args.write &= not args.quick
+    keep = args.keep or ROOT / "build" / ("proof-quick.json" if args.quick else "proof-deploy.json")
+    rows = plan(1 if args.quick else args.cuts, args.quick)
+    anew = args.anew or (args.quick and not args.only)
+    return prove(args, parser, lambda: Rig(keep, anew), rows, deploy_page.DEPLOY, temporary=args.quick)
+
+
+def prove(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, make: Callable[[], Robots], planned: list[Plan],
+    page: Page, temporary: bool = False,
+) -> int:  # fmt: skip
+    """Do what was asked for: the rows that are not known, their list, or only the page. Returns the exit code.
+
+    Args:
+        args: of `options`.
+        parser: of them.
+        make: the rig.
+        planned: every row.
+        page: of the proof.
+        temporary: the guests are not for another call.
+    """
     if args.page_of:
-        return page(deploy_page.merged([json.loads(path.read_text()) for path in args.page_of]), planned, args.write)
+        known = deploy_page.merged([json.loads(path.read_text()) for path in args.page_of])
+        return show(known, planned, page, args.write)
     names = [row.name for row in planned]
     wanted = args.only.split(",") if args.only else names
     if unknown := [name for name in wanted if name not in names]:
         parser.error(f"{unknown[0]} is no row; --list tells their names")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the guests end with this program
-    keep = args.keep or ROOT / "build" / ("proof-quick.json" if args.quick else "proof-deploy.json")
-    rig = Rig(keep, args.anew or (args.quick and not args.only))
+    rig = make()
     if args.list:
         for row in planned:
             known = rig.known["rows"].get(row.name)
@@ -81,16 +108,16 @@ def main(argv: list[str]) -> int:
             rig.row(row.name, row.what, good, found, cut=row.cut, seconds=time.monotonic() - at)
         done = deploy_page.whole(rig.known, planned)
     finally:
-        rig.close(remove=done or args.quick)
-    return page(rig.known, planned, args.write and not args.quick)
+        rig.close(remove=done or temporary)
+    return show(rig.known, planned, page, args.write)
 
 
-def page(known: deploy_page.Known, planned: list[Plan], write: bool) -> int:
+def show(known: deploy_page.Known, planned: list[Plan], page: Page, write: bool) -> int:
     """Print, and write if asked, what was proven and what was not. Returns the exit code: 0 where all of it was."""
-    text = deploy_page.document(known, planned)
+    text = deploy_page.document(known, planned, page)
     print(text)
     if write:
-        deploy_page.PAGE.write_text(text)
+        page.path.write_text(text)
     return 0 if deploy_page.whole(known, planned) else 1
 
 

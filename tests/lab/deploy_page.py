@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "proof-deploy.md"
 PROVEN = ("deploy.sh", "edge/deploy", "edge/units", "robot/motord")
 Found = tuple[bool, str]  # whether it holds, and what was seen
 Known = dict[str, Any]  # sources, commit, and rows by name, as the rig keeps them
@@ -28,6 +27,16 @@ class Plan:
     do: Callable[[Any], Found]  # given the rig
     cut: str = ""  # the kind of cut, which are counted together
     long: bool = False  # not in a quick run
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a proof is told, and the words around its table; `{words}` in the head are filled in."""
+
+    path: Path
+    head: str
+    tail: str
+
 
 HEAD = """\
 # Deploy, proven on arm64 with systemd
@@ -50,9 +59,9 @@ TAIL = """
   python3-picamera2 and python3-lgpio are not among Debian bookworm's packages, and deploy said so.
 * A guest that is killed keeps what its kernel had not yet written, which is the host's: writes that a power cut would
   lose are not lost here. Each step is flushed (fsync of file and folder) before the next one counts on it.
-* Not proven anywhere: Trixie with Python 3.13 in a guest with a kernel of its own: GPIO lines through real lgpio there,
-  and a virtual disk that is killed with the guest in the middle of a deploy.
+* Trixie, real GPIO lines, and a virtual disk that is killed with its guest: [on a board](proof-board.md).
 """
+DEPLOY = Page(ROOT / "docs" / "proof-deploy.md", HEAD, TAIL)
 SOURCES = """
 ## Sources
 
@@ -105,7 +114,7 @@ def whole(known: Known, planned: Sequence[Plan]) -> bool:
     return all(known["rows"].get(row.name, {}).get("good") for row in planned)
 
 
-def document(known: Known, planned: Sequence[Plan]) -> str:
+def document(known: Known, planned: Sequence[Plan], page: Page = DEPLOY) -> str:
     """The page. Only a whole proof names its sources, by which continuous integration holds it."""
     rows = [(row, known["rows"][row.name]) for row in planned if row.name in known["rows"]]
     missing = [row.what for row in planned if row.name not in known["rows"]]
@@ -113,7 +122,7 @@ def document(known: Known, planned: Sequence[Plan]) -> str:
     complete = whole(known, planned)
     state = "**Whole.**" if complete else f"**Not a whole proof: {failed} rows fail, {len(missing)} were not reached.**"
     last = max((found["at"] for _, found in rows), default=0.0)
-    head = HEAD.format(
+    head = page.head.format(
         state=state, date=f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d}", commit=known["commit"],
         minutes=sum(found["seconds"] for _, found in rows) / 60, cores=os.cpu_count(),
     )  # fmt: skip
@@ -127,7 +136,7 @@ def document(known: Known, planned: Sequence[Plan]) -> str:
             table.append(f"| {kind}, in all | {'holds' if all(cuts) else '**fails**'} | {sum(cuts)} of {len(cuts)} |")
     lines = "".join(f"* Not reached: {what}.\n" for what in missing)
     listed = "\n".join(f"{name} {digest}" for name, digest in known["sources"].items())
-    return head + "\n".join(table) + "\n" + TAIL + lines + (SOURCES.format(sources=listed) if complete else "")
+    return head + "\n".join(table) + "\n" + page.tail + lines + (SOURCES.format(sources=listed) if complete else "")
 
 
 def _cell(text: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import deploy_page, roots
-from tests.lab.nspawn import Guest
+from tests.lab.nspawn import Guest, Reached
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the emulator and a container lack, and what keeps an emulated robot from taking the machine from everybody.
@@ -70,6 +70,11 @@ class Done:
         rows = [line.split(": ", 1)[1] for line in self.text if " ok: " in line or " FAILED: " in line]
         return rows[-1] if rows else " ".join(self.text[-1:])
 
+    @property
+    def step(self) -> str:
+        """What it said last that it does."""
+        return self.lines[-1][1].split(": ", 1)[-1][:60] if self.lines else "connecting"
+
     def at(self, words: str) -> float:
         """Seconds until a line with these words came; until its end where none did."""
         return next((when - self.began for when, line in self.lines if words in line), self.seconds)
@@ -113,8 +118,8 @@ class Running:
         return self.done
 
 
-class Rig:
-    """The guests, and the rows that are known.
+class Robots:
+    """The rows that are known, deploy.sh against guests, and what runs there.
 
     Args:
         keep: where rows are written as they come. A call goes on with those of an earlier one of the same sources.
@@ -124,7 +129,6 @@ class Rig:
     def __init__(self, keep: Path, anew: bool = False) -> None:
         self.keep, self.folder = keep, roots.LAB / "guests" / keep.stem
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._guests: dict[str, Guest] = {}
         now = {"sources": deploy_page.sources(), "commit": deploy_page.commit()}
         known: dict[str, Any] = {} if anew or not keep.exists() else json.loads(keep.read_text())
         if known and known["sources"] != now["sources"]:
@@ -154,39 +158,13 @@ class Rig:
         beside.write_text(json.dumps(self.known, indent=1))
         beside.replace(self.keep)
 
-    def guest(self, name: str = "a", bare: bool = False) -> Guest:
-        """A guest that is on; made where there is none, made again where a bare one is asked for."""
-        if bare and name in self._guests:
-            self._guests.pop(name).remove()
-        if name not in self._guests:
-            guest = Guest("bookworm", name, self.folder)
-            if bare and not guest.fresh:
-                guest.remove()
-                guest = Guest("bookworm", name, self.folder)
-            self._guests[name] = guest
-            if guest.fresh:
-                furnish(guest)
-            self.fact(**{f"boot_s_{name}": guest.boot()})
-            if guest.fresh:
-                self._before(name).write_text(self.listing(name))
-        return self._guests[name]
-
-    def _before(self, name: str) -> Path:
-        return self.folder / f"{name}.before"
-
-    def listing(self, name: str = "a") -> str:
-        """Every file of a guest but the system's own and what is temporary."""
-        return self._guests[name].ssh(LISTING, check=False).stdout
-
-    def left(self, name: str = "a") -> list[str]:
-        """What is there and was not in the bare guest."""
-        return sorted(set(self.listing(name).splitlines()) - set(self._before(name).read_text().splitlines()))
+    def guest(self, name: str = "a") -> Reached:
+        """A guest that is on."""
+        raise NotImplementedError
 
     def close(self, remove: bool = False) -> None:
-        """Switch the guests off."""
-        for guest in self._guests.values():
-            guest.remove() if remove else guest.close()
-        self._guests.clear()
+        """Switch the guests off; take them away."""
+        raise NotImplementedError
 
     def start(self, *words: str, on: tuple[str, ...] = ("a",), user: str = "pi", cache: Path | None = None) -> Running:
         """deploy.sh with these words, running."""
@@ -199,9 +177,9 @@ class Rig:
         hosts = [f"{user}@{guest.address}" for guest in guests]
         return Running([str(ROOT / "deploy.sh"), *hosts, *words], environment, self.folder / "deploy.log")
 
-    def deploy(self, *words: str, accept: bool = True, **how: Any) -> Done:
+    def deploy(self, *words: str, **how: Any) -> Done:
         """A deploy of the example's robot, simulated, to its end; `words` from `--` on go to the runtime."""
-        return self.start(*USUAL, *(ACCEPT if accept else ()), *words, **how).end()
+        return self.start(*USUAL, *ACCEPT, *words, **how).end()
 
     def ask(self, *words: str, **how: Any) -> Done:
         """deploy.sh with these words and no others, to its end."""
@@ -229,6 +207,53 @@ class Rig:
         found = self.settled()
         good = found == {"release": release, "pending": "0", "motord": "active", "edgebot": "active"}
         return good, ", ".join(f"{key} {value}" for key, value in found.items())
+
+
+class Rig(Robots):
+    """Guests under systemd-nspawn, one or more.
+
+    Args:
+        keep: see `Robots`.
+        anew: see `Robots`.
+        suite: of Debian.
+    """
+
+    def __init__(self, keep: Path, anew: bool = False, suite: str = "bookworm") -> None:
+        super().__init__(keep, anew)
+        self._suite, self._guests = suite, dict[str, Guest]()
+
+    def guest(self, name: str = "a", bare: bool = False) -> Guest:
+        """A guest that is on; made where there is none, made again where a bare one is asked for."""
+        if bare and name in self._guests:
+            self._guests.pop(name).remove()
+        if name not in self._guests:
+            guest = Guest(self._suite, name, self.folder)
+            if bare and not guest.fresh:
+                guest.remove()
+                guest = Guest(self._suite, name, self.folder)
+            self._guests[name] = guest
+            if guest.fresh:
+                furnish(guest)
+            self.fact(**{f"boot_s_{name}": guest.boot()})
+            if guest.fresh:
+                self._before(name).write_text(self.listing(name))
+        return self._guests[name]
+
+    def _before(self, name: str) -> Path:
+        return self.folder / f"{name}.before"
+
+    def listing(self, name: str = "a") -> str:
+        """Every file of a guest but the system's own and what is temporary."""
+        return self._guests[name].ssh(LISTING, check=False).stdout
+
+    def left(self, name: str = "a") -> list[str]:
+        """What is there and was not in the bare guest."""
+        return sorted(set(self.listing(name).splitlines()) - set(self._before(name).read_text().splitlines()))
+
+    def close(self, remove: bool = False) -> None:
+        for guest in self._guests.values():
+            guest.remove() if remove else guest.close()
+        self._guests.clear()
 
 
 def furnish(guest: Guest) -> None:

@@ -8,6 +8,7 @@ gpio-sim needs gcc-12 and make besides.
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import shutil
 import subprocess
@@ -100,6 +101,8 @@ def initramfs(
     extra: Iterable[Path] = (),
     texts: Mapping[str, str] | None = None,
     programs: Mapping[str, Path] | None = None,
+    shelf: Path | None = None,
+    busybox: Path | None = None,
 ) -> Path:
     """busybox, modules and a script as /init.
 
@@ -111,12 +114,14 @@ def initramfs(
         extra: modules of our own, loaded last.
         texts: more files: path in the guest to text.
         programs: more files: path in the guest to one of ours.
+        shelf: of the kernel's modules; of `kernel`'s where it is not given.
+        busybox: for the guest's processor; this machine's where it is not given.
     """
-    _, shelf = kernel()
+    shelf = shelf or kernel()[1]
     needs = {}
     for line in (shelf / "modules.dep").read_text().splitlines():
         path, _, depends = line.partition(":")
-        needs[Path(path).stem] = (path, depends.split())
+        needs[Path(path).name.split(".")[0]] = (path, depends.split())
     order: list[Path] = []
     for name in modules:
         own, depends = needs[name]
@@ -127,10 +132,12 @@ def initramfs(
     tree = folder / "tree"
     (tree / "bin").mkdir(parents=True)
     (tree / "modules").mkdir()
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", tree / "bin" / "busybox")
+    shutil.copy(busybox or shutil.which("busybox") or "/bin/busybox", tree / "bin" / "busybox")
     for module in order:
-        shutil.copy(module, tree / "modules")
-    init = init.replace("@modules@", " ".join(path.stem for path in order))
+        data = module.read_bytes()
+        plain = tree / "modules" / f"{module.name.split('.')[0]}.ko"
+        plain.write_bytes(lzma.decompress(data) if module.suffix == ".xz" else data)
+    init = init.replace("@modules@", " ".join(path.name.split(".")[0] for path in order))
     for name, text in {"init": init, **(texts or {})}.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)

@@ -22,7 +22,54 @@ def sh(*command: str | Path, good: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
-class Guest:
+class Reached:
+    """A guest that is reached by ssh with a key and a file of known hosts of its own.
+
+    Args:
+        name: of its files and host.
+        folder: of the lab's key.
+        address: host, or host:port.
+    """
+
+    def __init__(self, name: str, folder: Path, address: str) -> None:
+        self.name, self.folder, self.address = name, folder, address
+        self.key = new_key(folder)
+
+    @property
+    def known_hosts(self) -> Path:
+        """Its own: the address may have been another guest's before."""
+        return self.folder / f"{self.name}.known_hosts"
+
+    def options(self) -> list[str]:
+        """For ssh."""
+        known = f"UserKnownHostsFile={self.known_hosts}"
+        return ["-i", str(self.key), "-o", known, "-o", "StrictHostKeyChecking=accept-new"]
+
+    def ssh(self, script: str, limit_s: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A script there, as root by sudo."""
+        host, _, port = self.address.partition(":")
+        command = ["ssh", *self.options(), "-p", port or "22", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20"]
+        done = subprocess.run(
+            [*command, "-o", "LogLevel=ERROR", f"pi@{host}", f"sudo -n sh -c {shlex.quote(script)}"],
+            capture_output=True, text=True, timeout=limit_s,
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            raise RuntimeError(f"in the guest: {script[:80]!r}: {done.stderr.strip() or done.stdout.strip()}")
+        return done
+
+    def answering(self, process: subprocess.Popen[bytes], console: Path, patience_s: float) -> float:
+        """Wait for its sshd; seconds that it took. Raises `RuntimeError` where it does not come."""
+        began = time.monotonic()
+        while True:
+            with suppress(subprocess.SubprocessError):
+                if self.ssh("true", limit_s=20.0, check=False).returncode == 0:
+                    return time.monotonic() - began
+            if process.poll() is not None or time.monotonic() - began > patience_s:
+                raise RuntimeError(f"{self.name} did not boot: {console.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.5)
+
+
+class Guest(Reached):
     """One guest. Its root tree outlives it, so that another call can start it again; `remove` takes that away too.
 
     Args:
@@ -33,8 +80,8 @@ class Guest:
 
     def __init__(self, suite: str, name: str, folder: Path) -> None:
         roots.emulate()
-        self.name, self.suite, self.root = name, suite, folder / name
-        self.key = new_key(folder)
+        super().__init__(name, folder, "")
+        self.suite, self.root = suite, folder / name
         self._process: subprocess.Popen[bytes] | None = None
         whole = folder / f"{name}.whole"
         self.fresh = not whole.exists()
@@ -105,8 +152,7 @@ class Guest:
 
     def boot(self) -> float:
         """Start, or start again; seconds until its sshd answers."""
-        began = time.monotonic()
-        log = self.root.parent / f"{self.root.name}.console"
+        log = self.folder / f"{self.name}.console"
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 ["systemd-nspawn", "-q", "-b", "-D", self.root, f"--machine={self._net}", "--register=no",
@@ -114,29 +160,7 @@ class Guest:
                  "--timezone=off", "--link-journal=no"],
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
-        while True:
-            with suppress(subprocess.SubprocessError):
-                if self.ssh("true", limit_s=20.0, check=False).returncode == 0:
-                    return time.monotonic() - began
-            if self._process.poll() is not None or time.monotonic() - began > 180:
-                raise RuntimeError(f"{self.name} did not boot: {log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.5)
-
-    def options(self) -> list[str]:
-        """For ssh: the lab's key, and a file of known hosts of its own."""
-        known = self.root.parent / f"{self.name}.known_hosts"  # the address may have been another guest's before
-        return ["-i", str(self.key), "-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=accept-new"]
-
-    def ssh(self, script: str, limit_s: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A script there, as root by sudo."""
-        command = ["ssh", *self.options(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "LogLevel=ERROR"]
-        done = subprocess.run(
-            [*command, f"pi@{self.address}", f"sudo -n sh -c {shlex.quote(script)}"], capture_output=True, text=True,
-            timeout=limit_s,
-        )  # fmt: skip
-        if check and done.returncode != 0:
-            raise RuntimeError(f"in the guest: {script[:80]!r}: {done.stderr.strip() or done.stdout.strip()}")
-        return done
+        return self.answering(self._process, log, 180.0)
 
     def outside(self, pids: list[str]) -> list[int]:
         """This machine's numbers of the guest's processes."""
@@ -177,7 +201,7 @@ class Guest:
         """Its tree too."""
         self.close()
         self.root.with_name(f"{self.name}.whole").unlink(missing_ok=True)
-        self.root.with_name(f"{self.name}.known_hosts").unlink(missing_ok=True)
+        self.known_hosts.unlink(missing_ok=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

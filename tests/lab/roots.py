@@ -4,13 +4,17 @@
 
 Needs root, Debian's mmdebstrap, arch-test, systemd-container, nftables, iproute2, and the network for the first run.
 The emulator is qemu-user 10 of Debian trixie, unpacked beside: ai-edge-litert does not start under Debian 12's 7.2.
+lgpio for Trixie's Python needs swig and gcc-aarch64-linux-gnu besides.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 LAB = Path(os.environ.get("EDGEBOT_LAB") or Path.home() / ".cache" / "edgebot-lab")
@@ -27,8 +31,8 @@ MAGIC = (
 )
 
 
-def apt(*words: str, architecture: str = "amd64") -> None:
-    """apt for Debian trixie's packages, with a state of its own, for downloads into the current folder."""
+def apt(program: str, *words: str, architecture: str = "amd64") -> str:
+    """One of apt's programs for Debian trixie's packages, with a state of its own; downloads go into the cache."""
     home = LAB / f"apt-{architecture}"
     for part in ("lists/partial", "archives/partial"):
         (home / part).mkdir(parents=True, exist_ok=True)
@@ -42,14 +46,16 @@ def apt(*words: str, architecture: str = "amd64") -> None:
         'APT::Sandbox::User "root";'
     )
     environment = os.environ | {"APT_CONFIG": str(home / "apt.conf")}
-    subprocess.run(["apt-get", "-q", *words], cwd=LAB, env=environment, check=True, stdout=subprocess.DEVNULL)
+    command = [program, "-q", *words]
+    return subprocess.run(command, cwd=LAB, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def unpacked(package: str, architecture: str, folder: Path) -> Path:
     """One of Debian trixie's packages, unpacked."""
     if not folder.is_dir():
-        apt("update", architecture=architecture)
-        apt("download", package, architecture=architecture)
+        apt("apt-get", "update", architecture=architecture)
+        apt("apt-get", "download", package, architecture=architecture)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         (archive,) = LAB.glob(f"{package}_*.deb")
         subprocess.run(["dpkg", "-x", archive, folder], check=True)
         archive.unlink()
@@ -79,6 +85,49 @@ def built(suite: str) -> Path:
         )  # fmt: skip
         part.rename(archive)
     return archive
+
+
+ARM = LAB / "arm64"  # what a board with a kernel of its own needs besides its root
+
+
+def kernel() -> tuple[Path, Path]:
+    """Debian trixie's kernel for arm64, and its modules' folder."""
+    folder = ARM / "kernel"
+    if not folder.is_dir():
+        apt("apt-get", "update", architecture="arm64")
+        said = apt("apt-cache", "depends", "linux-image-arm64", architecture="arm64")
+        unpacked(next(line.split()[-1] for line in said.splitlines() if "Depends:" in line), "arm64", folder)
+    (image,) = folder.glob("boot/vmlinuz-*")
+    version = image.name.removeprefix("vmlinuz-")
+    modules = folder / "usr" / "lib" / "modules" / version
+    if not (modules / "modules.dep").exists():
+        subprocess.run(["depmod", "-b", folder / "usr", version], check=True)
+    return image, modules
+
+
+def lgpio() -> Path:
+    """A folder with lgpio for Trixie's Python.
+
+    Raspberry Pi OS has it as a package, Debian has not, and no wheel is for this Python: so PyPI's source is built.
+    """
+    folder = ARM / "lgpio"
+    if not folder.is_dir():
+        headers = unpacked("libpython3.13-dev", "arm64", ARM / "python") / "usr/include"
+        with tempfile.TemporaryDirectory(dir=ARM) as name:
+            pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary=:all:"]
+            subprocess.run([*pip, "--no-build-isolation", "-d", name, "lgpio==0.2.2.0"], check=True)
+            with tarfile.open(Path(name) / "lgpio-0.2.2.0.tar.gz") as archive:
+                archive.extractall(name, filter="data")
+            source, made = Path(name) / "lgpio-0.2.2.0", Path(name) / "made"
+            made.mkdir()
+            subprocess.run(["swig", "-python", "-outdir", made, "lgpio.i"], cwd=source, check=True)
+            codes = [source / "lgpio_wrap.c", source / "src/rgpiod.c", *sorted((source / "src").glob("lg*.c"))]
+            compiler = ["aarch64-linux-gnu-gcc", "-shared", "-fPIC", "-O2", "-pthread", "-w", f"-I{source / 'src'}"]
+            compiler += [f"-I{headers / 'python3.13'}", f"-I{headers}"]
+            subprocess.run([*compiler, "-o", made / "_lgpio.so", *codes], check=True)
+            shutil.copytree(source / "lgpio.egg-info", made / "lgpio-0.2.2.0.egg-info")
+            made.rename(folder)
+    return folder
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.deploy_page import PAGE, Known, Plan, document, merged, sources, sources_in, whole
+from tests.lab.deploy_page import DEPLOY, Known, Plan, document, merged, sources, sources_in, whole
 
 
 def test_the_proof_is_of_these_sources() -> None:
-    now, proven = sources(), sources_in(PAGE.read_text(encoding="utf-8"))
+    now, proven = sources(), sources_in(DEPLOY.path.read_text(encoding="utf-8"))
     if not proven:
         pytest.skip("docs/proof-deploy.md holds no whole proof yet")
     changed = sorted(name for name in {*now, *proven} if now.get(name) != proven.get(name))
