@@ -51,7 +51,7 @@ PAGE = Page(ROOT / "docs" / "proof-board.md", HEAD, TAIL)
 
 def main(argv: list[str]) -> int:
     parser = deploy.options(__doc__, "proof-board", PAGE)
-    parser.add_argument("--cuts", type=int, default=4, help="of the disk (default %(default)s)")
+    parser.add_argument("--cuts", type=int, default=3, help="of the disk (default %(default)s)")
     args = parser.parse_args(argv)
     keep = args.keep or ROOT / "build" / "proof-board.json"
     return deploy.prove(args, parser, lambda: board_rows.Boards(keep, args.anew), board_rows.rows(args.cuts), PAGE)

@@ -60,7 +60,7 @@ class Board(Reached):
         self._log, self._blank = folder / "writes.log", folder / "blank.img"
         self._process: subprocess.Popen[bytes] | None = None
         if logged:
-            shutil.copy(disk, self._blank)
+            copied(disk, self._blank)
             with self._log.open("wb") as file:
                 file.truncate(4 * DISK_MB << 20)
 
@@ -110,7 +110,7 @@ class Board(Reached):
 
     def worst(self, disk: Path) -> None:
         """Make the disk that it would be if all were lost that the disk had not confirmed by a flush."""
-        shutil.copy(self._blank, disk)
+        copied(self._blank, disk)
         power_cut.replay(self._log, disk)
 
     def lines(self) -> Lines:
@@ -145,6 +145,7 @@ class Lines:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
         self._thread.join(5.0)
+        self._file.close()  # the monitor lets the next one in only when this one has gone
         self._socket.close()
 
     def _ask(self, command: str, **arguments: Any) -> Any:
@@ -191,6 +192,11 @@ def ramdisk(folder: Path) -> Path:
         busybox = roots.unpacked("busybox-static", "arm64", roots.ARM / "busybox") / "usr/bin/busybox"
         guest.initramfs(made, MODULES, INIT, shelf=roots.kernel()[1], busybox=busybox)
     return made / "initramfs.gz"
+
+
+def copied(disk: Path, other: Path) -> None:
+    """A copy that takes no more room than what is written in it."""
+    guest.run("cp", "--sparse=always", disk, other)
 
 
 def disk_of(tree: Path, disk: Path) -> None:

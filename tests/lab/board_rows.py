@@ -12,7 +12,7 @@ from pathlib import Path
 
 from robot.motord.config import MotordConfig
 from tests.lab import roots
-from tests.lab.board_guest import Board, Lines, disk_of
+from tests.lab.board_guest import Board, Lines, copied, disk_of
 from tests.lab.deploy_cuts import never_there, told_after
 from tests.lab.deploy_page import Found, Plan
 from tests.lab.deploy_rig import ACCEPT, SLOW, USUAL, Robots
@@ -82,7 +82,7 @@ class Boards(Robots):
         if self._board is None:
             if disk is None:
                 disk = self.disk
-                shutil.copy(self.base, disk)
+                copied(self.base, disk)
             self._board = Board(self.folder, disk, logged)
             self.fact(boot_s=self._board.boot())
         return self._board

@@ -110,7 +110,7 @@ def locked(rig: Rig) -> Found:
 def disk_full(rig: Rig) -> Found:
     """The disk fills up while files come."""
     release = rig.deployed()
-    rig.guest().ssh("mkdir -p /home/pi/.cache/edgebot; mount -t tmpfs -o size=1m,uid=1000 none /home/pi/.cache/edgebot")
+    rig.guest().ssh("mkdir -p /home/pi/.cache/edgebot; mount -t tmpfs -o size=256k,uid=1000 none /home/pi/.cache/edgebot")
     big = rig.folder / f"big{time.time():.0f}.tflite"
     flatbuffer, manifest = read(SHIPPED)
     save(big, flatbuffer, manifest.model_copy(update={"name": big.stem}))

@@ -14,6 +14,7 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from edge.deploy.pi import programs
@@ -38,7 +39,8 @@ def serve(place: Place, who: str) -> int:
                 programs.kill_all()
                 worker.join()  # what is kept comes to its end
             return 0
-        place.heartbeat.touch()
+        with suppress(FileNotFoundError):  # uninstalling has taken its folder away
+            place.heartbeat.touch()
         request = json.loads(line) if line.strip() else {}
         if "do" in request:
             worker = threading.Thread(target=_carry_out, args=(place, request), daemon=True)
