@@ -110,14 +110,15 @@ def locked(rig: Rig) -> Found:
 def disk_full(rig: Rig) -> Found:
     """The disk fills up while files come."""
     release = rig.deployed()
-    rig.guest().ssh("mkdir -p /home/pi/.cache/edgebot; mount -t tmpfs -o size=256k,uid=1000 none /home/pi/.cache/edgebot")
+    cache = "/home/pi/.cache/edgebot"
+    rig.guest().ssh(f"mkdir -p {cache}; mount -t tmpfs -o size=256k,uid=1000 none {cache}")
     big = rig.folder / f"big{time.time():.0f}.tflite"
     flatbuffer, manifest = read(SHIPPED)
     save(big, flatbuffer, manifest.model_copy(update={"name": big.stem}))
     try:
         done = rig.deploy("--policy", "range", "--model", str(big), *SLOW)
     finally:
-        rig.guest().ssh("umount /home/pi/.cache/edgebot")
+        rig.guest().ssh(f"umount {cache}")
         big.unlink()
     good, found = rig.runs(release)
     return done.code == 1 and good and "disk is full" in done.words, f"{found}; told: {done.words}"

@@ -328,3 +328,15 @@ def test_the_second_deploy_is_told_who_has_the_lock(tmp_path: Path) -> None:
         assert third.stdin is not None and third.stdout is not None
         assert "done" in json.loads(third.stdout.readline())
         third.stdin.close()
+
+
+def test_a_session_goes_on_when_an_uninstall_has_taken_its_folder(tmp_path: Path) -> None:
+    with session(tmp_path, "ann@laptop") as one:
+        assert one.stdin is not None and one.stdout is not None
+        one.stdout.readline()
+        Place(tmp_path).run.rmdir()
+        one.stdin.write('\n{"do": "rollback"}\n')  # a sign of life comes first
+        one.stdin.flush()
+        assert "no earlier release" in json.loads(one.stdout.readline())["error"]
+        one.stdin.close()
+    assert one.returncode == 0
