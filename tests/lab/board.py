@@ -46,7 +46,7 @@ robot just before the cut may run instead of the one before.
 * Nothing pulls the chip's inputs, so that the emergency stop's line reads closed throughout;
   [its own proof](proof-motord.md) opens it.
 """
-PAGE = Page(ROOT / "docs" / "proof-board.md", HEAD, TAIL)
+PAGE = Page(ROOT / "docs" / "proof-board.md", HEAD, TAIL, held=False)
 
 
 def main(argv: list[str]) -> int:

@@ -48,6 +48,7 @@ def options(description: str | None, keep: str, page: Page) -> argparse.Argument
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no further row after so long")
     parser.add_argument("--write", action="store_true", help=f"write {page.path.relative_to(ROOT)}")
     parser.add_argument("--page-of", type=Path, nargs="+", metavar="FILE", help="only the page, of kept rows")
+    parser.add_argument("--across", action="store_true", help="rows of earlier sources too; the page marks them")
     return parser
 
 
@@ -78,7 +79,7 @@ def prove(
         temporary: the guests are not for another call.
     """
     if args.page_of:
-        known = deploy_page.merged([json.loads(path.read_text()) for path in args.page_of])
+        known = deploy_page.merged([json.loads(path.read_text()) for path in args.page_of], args.across)
         return show(known, planned, page, args.write)
     names = [row.name for row in planned]
     wanted = args.only.split(",") if args.only else names

@@ -36,6 +36,7 @@ class Page:
     path: Path
     head: str
     tail: str
+    held: bool = True  # continuous integration holds the sources by it
 
 
 HEAD = """\
@@ -95,18 +96,32 @@ def commit() -> str:
     return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
 
 
-def merged(parts: Sequence[Known]) -> Known:
+def merged(parts: Sequence[Known], across: bool = False) -> Known:
     """Rows that several calls kept, each with its guest, as those of one proof.
+
+    Args:
+        parts: what each call kept. A row that holds in several is the first one's.
+        across: rows of other sources than the first part's are taken too; they keep their commit, and the page tells
+            what has changed since.
 
     Raises:
         ValueError: they are of different sources.
     """
-    if any(part["sources"] != parts[0]["sources"] for part in parts):
-        raise ValueError("these rows are not of the same sources; run those that are older again")
+    newest = parts[0]["sources"]
     rows: dict[str, Any] = {}
+    earlier: dict[str, list[str]] = {}
     for part in parts:
-        rows |= {name: row for name, row in part["rows"].items() if row["good"] or name not in rows}
-    return {**parts[0], "rows": rows}
+        own: dict[str, Any] = {}
+        if part["sources"] != newest:
+            if not across:
+                raise ValueError("these rows are not of the same sources; run those that are older again")
+            own = {"commit": part["commit"]}
+            names = sorted({*newest, *part["sources"]})
+            earlier[part["commit"]] = [name for name in names if newest.get(name) != part["sources"].get(name)]
+        for name, row in part["rows"].items():
+            if not rows.get(name, {}).get("good"):
+                rows[name] = {**row, **own}
+    return {**parts[0], "rows": rows, "earlier": earlier}
 
 
 def whole(known: Known, planned: Sequence[Plan]) -> bool:
@@ -120,14 +135,22 @@ def document(known: Known, planned: Sequence[Plan], page: Page = DEPLOY) -> str:
     missing = [row.what for row in planned if row.name not in known["rows"]]
     failed = sum(not found["good"] for _, found in rows)
     complete = whole(known, planned)
-    state = "**Whole.**" if complete else f"**Not a whole proof: {failed} rows fail, {len(missing)} were not reached.**"
+    earlier = known.get("earlier", {})
+    state = "**Every row holds.**" if earlier else "**Whole.**"
+    if not complete:
+        state = f"**Not a whole proof: {failed} rows fail, {len(missing)} were not reached.**"
+    for old, changed in earlier.items():
+        count = sum(found.get("commit") == old for _, found in rows)
+        state += f" {count} of {len(rows)} rows, marked {old}, are of that commit; proven sources changed since: "
+        state += f"{', '.join(changed)}."
     last = max((found["at"] for _, found in rows), default=0.0)
     head = page.head.format(
         state=state, date=f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d}", commit=known["commit"],
         minutes=sum(found["seconds"] for _, found in rows) / 60, cores=os.cpu_count(),
     )  # fmt: skip
     table = [
-        f"| {_cell(found['what'])} | {'holds' if found['good'] else '**fails**'} | {_cell(found['found'])} |"
+        f"| {_cell(found['what'])} | {'holds' if found['good'] else '**fails**'} "
+        f"| {_cell(found['found'])}{' (' + found['commit'] + ')' if 'commit' in found else ''} |"
         for _, found in rows
     ]
     for kind in dict.fromkeys(row.cut for row in planned if row.cut):
@@ -136,7 +159,8 @@ def document(known: Known, planned: Sequence[Plan], page: Page = DEPLOY) -> str:
             table.append(f"| {kind}, in all | {'holds' if all(cuts) else '**fails**'} | {sum(cuts)} of {len(cuts)} |")
     lines = "".join(f"* Not reached: {what}.\n" for what in missing)
     listed = "\n".join(f"{name} {digest}" for name, digest in known["sources"].items())
-    return head + "\n".join(table) + "\n" + page.tail + lines + (SOURCES.format(sources=listed) if complete else "")
+    held = SOURCES.format(sources=listed) if complete and page.held else ""
+    return head + "\n".join(table) + "\n" + page.tail + lines + held
 
 
 def _cell(text: object) -> str:

@@ -50,5 +50,15 @@ def test_a_whole_proof_names_its_sources() -> None:
 def test_rows_of_other_sources_do_not_make_one_proof() -> None:
     one, other = known(first=True), known(first=False, link1=True)
     assert whole(merged([one, other]), PLANNED) and whole(merged([other, one]), PLANNED)
+    older = {**other, "sources": {"edge/a.py": "1" * 16}, "commit": "old"}
     with pytest.raises(ValueError, match="not of the same sources"):
-        merged([one, {**other, "sources": {}}])
+        merged([one, older])
+
+
+def test_rows_across_sources_keep_their_commit_and_tell_what_changed() -> None:
+    then = {"edge/a.py": "1" * 16, "edge/b.py": "2" * 16}
+    older = {**known(first=True, link1=True), "sources": then, "commit": "old"}
+    text = document(merged([known(first=True), older], across=True), PLANNED)
+    assert "1 of 2 rows, marked old" in text and "edge/a.py, edge/b.py." in text
+    assert "| the link cut at 3 % | holds | x/y (old) |" in text and "| first deploy | holds | x/y |" in text
+    assert sources_in(text) == {"edge/a.py": "0" * 16}
