@@ -92,8 +92,10 @@ def sources_in(text: str) -> dict[str, str]:
 
 def commit() -> str:
     """Of the sources, marked where they have changes."""
-    described = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(described, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    name = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", *PROVEN], cwd=ROOT).returncode != 0
+    return f"{name}-dirty" if changed else name
 
 
 def merged(parts: Sequence[Known], across: bool = False) -> Known:
