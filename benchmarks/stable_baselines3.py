@@ -67,7 +67,8 @@ def ours(case: str, seconds: float) -> dict[str, Any]:
 
 def theirs(case: str, seconds: float, python: Path) -> dict[str, Any]:
     """The same of Stable-Baselines3."""
-    command = [str(python), str(Path(__file__).with_name("stable_baselines3_worker.py")), case, str(seconds)]
+    # -P: the folder of the worker, which has this file, is no place to import stable_baselines3 from.
+    command = [str(python), "-P", str(Path(__file__).with_name("stable_baselines3_worker.py")), case, str(seconds)]
     told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     return {**told, "rate": told["steps"] / told["seconds"]}
 

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from robot.sim import light
-from robot.sim.collision import Obstacles
+from robot.sim.collision import ROUNDS, SLACK, Obstacles
 from robot.sim.geometry import EDGE_ON, GRAZE, SCALE, FanCaster, Floats, ShadowCaster
 from robot.sim.layout import Kernels
 from robot.sim.lookup import MapTable
@@ -49,14 +49,24 @@ class CompiledShadow(ShadowCaster):
 class CompiledObstacles(Obstacles):
     """`Obstacles`, compiled."""
 
-    def penetration(
-        self, x: Floats, y: Floats, radius: float, person_radius: float, at: NDArray[np.intp]
-    ) -> tuple[Floats, Floats, Floats]:
-        kind = x.dtype
-        out = np.empty((3, x.size), kind)
-        numbers = np.array((radius, radius + person_radius, 1e-9, 1e-6, 0, 1), kind)
-        _penetration(*_rows(x, y, at, self.size, self.box, self.person), numbers, out)
-        return out[0], out[1], out[2]
+    def push(
+        self,
+        x: Floats,
+        y: Floats,
+        vx: Floats,
+        vy: Floats,
+        yaw: Floats,
+        radius: float,
+        person_radius: float,
+        at: NDArray[np.intp],
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        told = np.zeros((2, x.size), x.dtype)
+        wedged = np.zeros(x.size, np.bool_)
+        numbers = np.array((radius, radius + person_radius, 1e-9, 1e-6, SLACK, 0, 1), x.dtype)
+        moving = np.stack((x, y, vx, vy, yaw))
+        _push(moving, *_rows(at, self.size, self.box, self.person), numbers, told, wedged)
+        x[:], y[:] = moving[:2]
+        return told[0], told[1], wedged
 
     def touched(self, x: Floats, y: Floats, radius: float, person_radius: float) -> NDArray[np.intp]:
         hit = np.empty(x.size, np.bool_)
@@ -191,52 +201,79 @@ def _touched(x, y, size, box, person, radius, person_radius, hit):  # type: igno
 
 
 @njit(cache=True, error_model="numpy")
-def _penetration(x, y, at, size, box, person, numbers, out):  # type: ignore[no-untyped-def]
-    radius, reach, least, least_away, zero, one = numbers
-    for m in range(x.size):
-        i, px, py = at[m], x[m], y[m]
-        depth, nx, ny = radius - px, one, zero
-        value = px + radius - size[0, i]
-        if value > depth:
-            depth, nx, ny = value, -one, zero
-        value = radius - py
-        if value > depth:
-            depth, nx, ny = value, zero, one
-        value = py + radius - size[1, i]
-        if value > depth:
-            depth, nx, ny = value, zero, -one
-        nearest, near_x, near_y, near = np.inf, zero, zero, -1
+def _push(moving, at, size, box, person, numbers, told, wedged):  # type: ignore[no-untyped-def]
+    slack, zero = numbers[4], numbers[5]
+    boxes = np.empty((BLOCK, box.shape[1], 6), box.dtype)  # of a block of robots, each one's side by side
+    for start in range(0, at.size, BLOCK):
+        m = min(BLOCK, at.size - start)
         for b in range(box.shape[1]):
-            dx, dy, ux, uy = px - box[0, b, i], py - box[1, b, i], box[2, b, i], box[3, b, i]
-            local_x, local_y = dx * ux + dy * uy, dy * ux - dx * uy
-            off_x, off_y = abs(local_x) - box[4, b, i], abs(local_y) - box[5, b, i]
-            if off_x <= zero and off_y <= zero:
-                gap = off_x if off_x > off_y else off_y
-            else:
-                qx, qy = off_x if off_x > zero else zero, off_y if off_y > zero else zero
-                gap = np.sqrt(qx * qx + qy * qy)
-            if gap < nearest:
-                nearest, near_x, near_y, near = gap, local_x, local_y, b
-        if near >= 0:
-            gap, ux, uy = x.dtype.type(nearest), box[2, near, i], box[3, near, i]
-            off_x, off_y = abs(near_x) - box[4, near, i], abs(near_y) - box[5, near, i]
-            if off_x <= zero and off_y <= zero:
-                by_x, by_y = (one, zero) if off_x >= off_y else (zero, one)
-            else:
-                safe = gap if gap > least else least
-                by_x, by_y = (off_x if off_x > zero else zero) / safe, (off_y if off_y > zero else zero) / safe
-            by_x, by_y = np.copysign(by_x, near_x), np.copysign(by_y, near_y)
-            value = radius - gap
-            if value > depth:
-                depth, nx, ny = value, by_x * ux - by_y * uy, by_x * uy + by_y * ux
-        for p in range(person.shape[1]):
-            dx, dy = px - person[0, p, i], py - person[1, p, i]
-            away = np.sqrt(dx * dx + dy * dy)
-            safe = away if away > least_away else least_away
-            value = reach - away
-            if value > depth:
-                depth, nx, ny = value, dx / safe, dy / safe
-        out[0, m], out[1, m], out[2, m] = depth, nx, ny
+            for part in range(6):
+                for k in range(m):
+                    boxes[k, b, part] = box[part, b, at[start + k]]
+        for k in range(m):
+            j, i = start + k, at[start + k]
+            px, py, vx, vy, yaw = moving[0, j], moving[1, j], moving[2, j], moving[3, j], moving[4, j]
+            closing, bearing = zero, zero
+            for turn in range(ROUNDS + 1):
+                depth, nx, ny = _deepest(px, py, size[0, i], size[1, i], boxes[k], person[:, :, i], numbers)
+                if not depth > zero:
+                    break
+                if turn == ROUNDS:
+                    wedged[j] = True
+                    break
+                depth += slack
+                speed = -(vx * nx + vy * ny)
+                if speed > closing or closing == zero:
+                    bearing = np.arctan2(-ny, -nx) - yaw
+                closing = speed if speed > closing else closing
+                px += depth * nx
+                py += depth * ny
+            moving[0, j], moving[1, j], told[0, j], told[1, j] = px, py, closing, bearing
+
+
+@njit(cache=True, error_model="numpy")
+def _deepest(px, py, right, top, boxes, person, numbers):  # type: ignore[no-untyped-def]
+    radius, reach, least, least_away, _, zero, one = numbers
+    depth, nx, ny = radius - px, one, zero
+    value = px + radius - right
+    if value > depth:
+        depth, nx, ny = value, -one, zero
+    value = radius - py
+    if value > depth:
+        depth, nx, ny = value, zero, one
+    value = py + radius - top
+    if value > depth:
+        depth, nx, ny = value, zero, -one
+    nearest, near_x, near_y, near = radius, zero, zero, -1  # a box further away is none to be pushed out of
+    for b in range(len(boxes)):
+        cx, cy, ux, uy, long, wide = boxes[b]
+        dx, dy = px - cx, py - cy
+        local_x, local_y = dx * ux + dy * uy, dy * ux - dx * uy
+        off_x, off_y = abs(local_x) - long, abs(local_y) - wide
+        if off_x <= zero and off_y <= zero:
+            gap = off_x if off_x > off_y else off_y
+        else:
+            qx, qy = off_x if off_x > zero else zero, off_y if off_y > zero else zero
+            gap = np.sqrt(qx * qx + qy * qy)
+        if gap < nearest:
+            nearest, near_x, near_y, near = gap, local_x, local_y, b
+    if near >= 0 and radius - nearest > depth:
+        _, _, ux, uy, long, wide = boxes[near]
+        off_x, off_y = abs(near_x) - long, abs(near_y) - wide
+        if off_x <= zero and off_y <= zero:
+            by_x, by_y = (one, zero) if off_x >= off_y else (zero, one)
+        else:
+            safe = nearest if nearest > least else least
+            by_x, by_y = (off_x if off_x > zero else zero) / safe, (off_y if off_y > zero else zero) / safe
+        by_x, by_y = np.copysign(by_x, near_x), np.copysign(by_y, near_y)
+        depth, nx, ny = radius - nearest, by_x * ux - by_y * uy, by_x * uy + by_y * ux
+    for p in range(person.shape[1]):
+        dx, dy = px - person[0, p], py - person[1, p]
+        away = np.sqrt(dx * dx + dy * dy)
+        safe = away if away > least_away else least_away
+        if reach - away > depth:
+            depth, nx, ny = reach - away, dx / safe, dy / safe
+    return depth, nx, ny
 
 
 @njit(cache=True, error_model="numpy")

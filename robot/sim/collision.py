@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from robot.sim.geometry import Floats, Rectangles
 
-_ROUNDS = 4
-_SLACK = 1e-5  # m; pushed out a little further than touching, so that rounding does not leave a robot inside
+ROUNDS = 4
+SLACK = 1e-5  # m; pushed out a little further than touching, so that rounding does not leave a robot inside
 
 
 class Obstacles:
@@ -68,6 +68,40 @@ class Obstacles:
             safe = np.maximum(away, 1e-6)
             worse(radius + person_radius - away, dx / safe, dy / safe)
         return depth, nx, ny
+
+    def push(
+        self,
+        x: Floats,
+        y: Floats,
+        vx: Floats,
+        vy: Floats,
+        yaw: Floats,
+        radius: float,
+        person_radius: float,
+        at: NDArray[np.intp],
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Push discs at (x, y) (M,), which it changes, out of what they are in, for the robots `at`.
+
+        Returns:
+            closing speed (M,) m/s and bearing (M,) rad as `resolve` tells them, and who is still inside something.
+        """
+        closing, bearing = np.zeros_like(x), np.zeros_like(x)
+        live = np.arange(at.size)  # those that are still inside something
+        for _ in range(ROUNDS):
+            depth, nx, ny = self.penetration(x[live], y[live], radius, person_radius, at[live])
+            inside = depth > 0
+            live, depth, nx, ny = live[inside], depth[inside] + SLACK, nx[inside], ny[inside]
+            if not live.size:
+                break
+            speed = -(vx[live] * nx + vy[live] * ny)
+            worse = (speed > closing[live]) | (closing[live] == 0)
+            closing[live] = np.maximum(closing[live], speed)
+            bearing[live] = np.where(worse, np.arctan2(-ny, -nx) - yaw[live], bearing[live])
+            x[live] += depth * nx
+            y[live] += depth * ny
+        wedged = np.zeros(at.size, np.bool_)
+        wedged[live] = self.penetration(x[live], y[live], radius, person_radius, at[live])[0] > 0
+        return closing, bearing, wedged
 
     def touched(self, x: Floats, y: Floats, radius: float, person_radius: float) -> NDArray[np.intp]:
         """Indices of the robots whose disc at (x, y) (N,) is in anything: the cheap first look."""
@@ -149,33 +183,10 @@ def resolve(
         the bearing (M,) rad of the contact from the robot's heading.
     """
     at = obstacles.touched(after[0], after[1], radius, person_radius)
-    closing = np.zeros(at.size, after.dtype)
-    bearing = np.zeros(at.size, after.dtype)
-    if not at.size:
-        return at, closing, bearing
     x, y, yaw = after[:, at]
-    vx, vy = (x - before[0, at]) / dt, (y - before[1, at]) / dt
-    live = np.arange(at.size)  # those that are still inside something
-    for _ in range(_ROUNDS):
-        depth, nx, ny = obstacles.penetration(x[live], y[live], radius, person_radius, at[live])
-        inside = depth > 0
-        live, depth, nx, ny = live[inside], depth[inside] + _SLACK, nx[inside], ny[inside]
-        if not live.size:
-            return _put(after, at, x, y, closing, bearing)
-        speed = -(vx[live] * nx + vy[live] * ny)
-        worse = (speed > closing[live]) | (closing[live] == 0)
-        closing[live] = np.maximum(closing[live], speed)
-        bearing[live] = np.where(worse, np.arctan2(-ny, -nx) - yaw[live], bearing[live])
-        x[live] += depth * nx
-        y[live] += depth * ny
-    wedged = obstacles.penetration(x[live], y[live], radius, person_radius, at[live])[0] > 0
-    stay = live[wedged]
-    x[stay], y[stay] = before[0, at[stay]], before[1, at[stay]]
-    return _put(after, at, x, y, closing, bearing)
-
-
-def _put(
-    after: Floats, at: NDArray[np.intp], x: Floats, y: Floats, closing: Floats, bearing: Floats
-) -> tuple[NDArray[np.intp], Floats, Floats]:
+    speed = (x - before[0, at]) / dt, (y - before[1, at]) / dt
+    closing, bearing, wedged = obstacles.push(x, y, *speed, yaw, radius, person_radius, at)
+    stay = at[wedged]
+    x[wedged], y[wedged] = before[0, stay], before[1, stay]
     after[0, at], after[1, at] = x, y
     return at, closing, _wrap(bearing)
