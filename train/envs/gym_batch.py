@@ -74,9 +74,10 @@ class Interface:
         if scaled and isinstance(observed, spaces.Box):
             low, high = (bound.astype(np.float64).ravel() for bound in (observed.low, observed.high))
             bounded = np.isfinite(low) & np.isfinite(high) & (high > low) & (high - low < 1e6)
-            half = (high - low) / 2 if bounded.all() else np.where(bounded, (high - low) / 2, 2.0 * _spread(task))
-            self.middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
-            self.half = half.astype(np.float32)
+            low, high = np.where(bounded, low, 0.0), np.where(bounded, high, 0.0)
+            half = (high - low) / 2
+            self.half = (half if bounded.all() else np.where(bounded, half, 2.0 * _spread(task))).astype(np.float32)
+            self.middle = ((low + high) / 2).astype(np.float32)
         self.continuous = isinstance(actions, spaces.Box)
         if isinstance(actions, spaces.Discrete):
             self.actions, self._first = int(actions.n), int(actions.start)
