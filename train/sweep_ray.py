@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -66,7 +66,7 @@ def connected(address: str | None, parallel: int | None) -> Iterator[None]:
             else f"no Ray answers at --address {address!r} ({told}); start one with `ray start --head`, or leave it out"
         ) from None
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # Tune prints; standard output is for results
+        with contextlib.redirect_stdout(io.StringIO()):  # Tune prints; standard output is for results
             yield
     finally:
         ray.shutdown()
@@ -93,9 +93,9 @@ def run(
     def look() -> None:
         nonlocal known
         steps, results = ray.get(board.look.remote(known))
-        known += len(results)
         for result in results:
             finished(result)
+            known += 1
         told(steps)
 
     def watch() -> None:
