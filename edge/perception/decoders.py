@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.manifest import DarknetDecode, Decode, SsdDecode, Tensor, UltralyticsDecode
-from edge.perception.decode import Candidates, DarknetDecoder, joined
-from edge.perception.nms import nms
+from edge.perception.decode import NONE, Candidates, DarknetDecoder, joined
+from edge.perception.nms import covered, nms
 from edge.perception.ssd import SsdDecoder
 from edge.perception.ultralytics import UltralyticsDecoder
 
@@ -51,10 +51,11 @@ def find(decoder: Decoder, spec: Decode, raw: list[NDArray[Any]]) -> Candidates:
     if not isinstance(decoder, UltralyticsDecoder) or not isinstance(spec, UltralyticsDecode) or spec.nms_iou is None:
         found = decoder.decode(raw)
         return found.chosen(suppress(found, spec))
-    kept: list[Candidates] = []
+    kept = NONE
     for piece in decoder.ranked(raw):
-        found = joined([*kept, piece])  # what stays so far removes from the piece, and nothing of itself
-        kept = [found.chosen(suppress(found, spec))]
-        if len(kept[0].scores) >= spec.max_detections:
+        gone = covered(piece.boxes, piece.classes, kept.boxes, kept.classes, spec.nms_iou)
+        piece = piece.chosen(np.flatnonzero(~gone))
+        kept = joined([kept, piece.chosen(suppress(piece, spec))])
+        if len(kept.scores) >= spec.max_detections:
             break
-    return kept[0]
+    return kept.chosen(np.arange(min(len(kept.scores), spec.max_detections)))

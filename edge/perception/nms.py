@@ -32,6 +32,29 @@ def diou(one: NDArray[np.floating], many: NDArray[np.floating], beta: float) -> 
     return overlap
 
 
+def covered(
+    boxes: NDArray[np.floating],
+    classes: NDArray[np.integer],
+    better: NDArray[np.floating],
+    better_classes: NDArray[np.integer],
+    limit: float,
+) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) overlap a better one (M, 4) of their class by an IoU above the limit: (N,)."""
+    (x, y, width, height), (u, v, a, b) = boxes.T.copy(), better.T[:, :, None].copy()
+    over: NDArray[np.bool_] = np.equal(better_classes[:, None], classes)
+    across = np.minimum(u + a, x + width)
+    across -= np.maximum(u, x)
+    shared = np.minimum(v + b, y + height)
+    shared -= np.maximum(v, y)
+    over &= across > 0.0  # where both are negative, the product would not tell
+    shared *= across
+    # Without the division: shared > limit * (one + other - shared).
+    share = limit / (1.0 + limit)
+    over &= shared > share * (a * b) + share * (width * height)
+    found: NDArray[np.bool_] = np.logical_or.reduce(over, axis=0)
+    return found
+
+
 def nms(
     boxes: NDArray[np.floating],
     scores: NDArray[np.floating],

@@ -18,7 +18,7 @@ from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
 from edge.perception.decode import Candidates, joined
 
-PIECE = 512  # so many candidates are read at once
+PIECE = 192  # so many candidates are read at once
 
 
 class UltralyticsDecoder:
