@@ -129,14 +129,14 @@ def against(python: str, rounds: int) -> str:
     )
 
 
-def convert() -> None:
-    """Darknet's detectors, float and int8, kept for the next time."""
+def convert(only: Path | None = None) -> None:
+    """Darknet's detectors, float and int8, kept for the next time; or that one of them which is kept as `only`."""
     from edge.cli import main as edgebot
 
     for name, (stem, names) in DARKNET.items():
         for mode in ("float", "int8"):
             out = MADE / f"{name}-{mode}.tflite"
-            if out.is_file():
+            if out.is_file() or only not in (None, out):
                 continue
             argv = [
                 "--cfg",

@@ -28,7 +28,7 @@ def available() -> bool:
 def model() -> Path:
     """Yolo-Fastest-1.1-xl in int8, converted the first time."""
     if not MODEL.is_file():
-        convert()
+        convert(MODEL)
     return MODEL
 
 

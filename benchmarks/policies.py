@@ -42,7 +42,7 @@ FIRST_SEED = 1_000_000  # below it rooms are for training and tuning
 LIMIT_S = {"light": 30.0, "range": 45.0, "person": 60.0, "follow": 75.0}
 SEEING = {
     "person": ("person", "sighting"),
-    "follow": ("follow", "sighting", "walker"),
+    "follow": ("follow", "crowd", "sighting", "trail", "walker", "watch"),
 }  # tasks, modules of their policies
 FOLLOW_PX = (320, 240)  # of a frame while following: the detector takes 192 x 144, and rendering costs the most
 COAST_S = 0.5  # after the last command, until the robot stands and is judged
@@ -321,9 +321,10 @@ flanks, bumpers do.
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; exit code 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", help="only rows of this policy: light, range, person, random, straight")
+    parser.add_argument("--policy", help="only rows of this policy: light, range, person, follow, random, straight")
     parser.add_argument("--task", choices=sorted(LIMIT_S), help="only rows of this task")
     parser.add_argument("--level", choices=("easy", "hard"), help="only rows of this level")
+    parser.add_argument("--photos", action="store_true", help="only the rows of persons cut out of photos")
     parser.add_argument("--rooms", type=int, help="at most so many rooms a row")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="of the rooms (default %(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="worker processes (default %(default)s)")
@@ -335,9 +336,10 @@ def main(argv: list[str] | None = None) -> int:
         case
         for case in CASES
         if args.policy in (None, case.policy) and args.task in (None, case.task) and args.level in (None, case.level)
+        and (case.photos or not args.photos)
     ]
     if not cases:
-        parser.error(f"no row has policy {args.policy!r}, task {args.task!r} and level {args.level!r}")
+        parser.error(f"no row has policy {args.policy!r}, task {args.task!r} and level {args.level!r} as asked for")
     whole = args.table or (len(cases) == len(CASES) and args.rooms is None and args.first_seed == FIRST_SEED)
     lines, reached, wall = [], True, 0.0
     for case in cases:

@@ -1,10 +1,14 @@
-"""What somebody looks like, in a few numbers: the colours of the middle of their box.
+"""What somebody looks like, in a few numbers: the colours of their top and of their trousers.
 
-A histogram of hue by saturation, with greys by brightness, compared by the distance of Bhattacharyya as in Comaniciu,
-Ramesh and Meer, "Kernel-based object tracking", 2003. It tells clothes apart, not faces.
+Histograms of hue by saturation, with greys by brightness, compared by the distance of Bhattacharyya as in Comaniciu,
+Ramesh and Meer, "Kernel-based object tracking", 2003; one of the trunk and one of the legs, each at its height above
+the floor, so that a person who comes nearer and fills the frame still shows the same. They tell clothes apart, not
+faces.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -13,36 +17,80 @@ from numpy.typing import NDArray
 Histogram = NDArray[np.float32]
 
 HUES, SHADES, GREYS = 12, 3, 9
+TRUNK_M, LEGS_M = (1.30, 0.95), (0.75, 0.35)  # above the floor, from top to bottom
+HALF_M = 0.12  # either side of the middle is looked at
+HALF = 0.22  # and at most this share of the box's breadth: arms and the room beside them stay out
 _GREY_BELOW = 48  # of 255: less saturated, or darker, is grey
-_PIXELS = 32  # the region is shrunk to so many pixels a side
+_PIXELS = 24  # a region is shrunk to so many pixels a side
+_ROWS, _COLUMNS = 6, 4  # that a region must have at least
 
 
-def histogram(image: NDArray[np.uint8], box: tuple[float, float, float, float]) -> Histogram | None:
-    """(HUES x SHADES + GREYS,) shares of the colours in the middle of a box on an RGB image.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The colours of trunk and legs; None where they are not in the picture."""
 
-    None where less than 8 x 8 pixels of it are in the image.
+    trunk: Histogram | None
+    legs: Histogram | None
+
+    def mixed(self, other: Look, share: float) -> Look:
+        """This look with so large a share of the other's in it, part by part."""
+        return Look(_mixed(self.trunk, other.trunk, share), _mixed(self.legs, other.legs, share))
+
+
+def look(
+    image: NDArray[np.uint8], box: tuple[float, float, float, float], rows: NDArray[np.floating], per_metre: float
+) -> Look | None:
+    """The colours of somebody on an RGB image, None where too little of them is in it.
+
+    Args:
+        image: (rows, columns, 3).
+        box: x, y, width, height of the person, pixels.
+        rows: (4,) where the heights `TRUNK_M` and `LEGS_M` are, at the person's distance.
+        per_metre: pixels for a metre, there.
     """
-    rows, columns = image.shape[:2]
     x, y, width, height = box
-    left, right = max(0, round(x + 0.25 * width)), min(columns, round(x + 0.75 * width))
-    top, bottom = max(0, round(y + 0.1 * height)), min(rows, round(y + 0.75 * height))
-    if right - left < 8 or bottom - top < 8:
-        return None
-    small = cv2.resize(image[top:bottom, left:right], (_PIXELS, _PIXELS), interpolation=cv2.INTER_AREA)
+    half = min(HALF * width, HALF_M * per_metre)
+    left, right = max(0, round(x + width / 2 - half)), min(image.shape[1], round(x + width / 2 + half))
+    edges = np.rint(np.clip(rows, max(0.0, y), min(float(image.shape[0]), y + height))).astype(int)
+    parts = [image[top:bottom, left:right] for top, bottom in (edges[:2], edges[2:])]
+    trunk, legs = (
+        histogram(part) if part.shape[0] >= _ROWS and part.shape[1] >= _COLUMNS else None for part in parts
+    )
+    return None if trunk is None and legs is None else Look(trunk, legs)
+
+
+def histogram(region: NDArray[np.uint8]) -> Histogram:
+    """(HUES x SHADES + GREYS,) shares of the colours in a piece of an RGB image."""
+    small = cv2.resize(region, (_PIXELS, _PIXELS), interpolation=cv2.INTER_AREA)
     hue, saturation, value = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2HSV))
     grey = (saturation < _GREY_BELOW) | (value < _GREY_BELOW)
-    shade = np.minimum((saturation.astype(np.intp) - _GREY_BELOW) * SHADES // (256 - _GREY_BELOW), SHADES - 1)
-    colour = hue.astype(np.intp) * HUES // 180 * SHADES + shade
-    counts = np.bincount(colour[~grey], minlength=HUES * SHADES).astype(np.float32)
-    # A grey is shared between the two nearest, so that a little less light does not make another colour of it.
-    level = np.clip(value[grey] * (GREYS / 256) - 0.5, 0, GREYS - 1)
-    lower = level.astype(np.intp)
-    part = level - lower
-    greys = np.bincount(lower, 1 - part, GREYS + 1) + np.bincount(lower + 1, part, GREYS + 1)
-    whole = np.concatenate((counts, greys[:GREYS].astype(np.float32)))
-    return np.asarray(whole / whole.sum(), np.float32)
+    shade = np.minimum((saturation[~grey].astype(np.intp) - _GREY_BELOW) * SHADES // (256 - _GREY_BELOW), SHADES - 1)
+    # What lies between two hues, or two greys, is shared by them: a little less light does not make another colour.
+    first, part = _between(hue[~grey] * (HUES / 180) - 0.5)
+    size = HUES * SHADES
+    colours = np.bincount(first % HUES * SHADES + shade, 1 - part, size)
+    colours += np.bincount((first + 1) % HUES * SHADES + shade, part, size)
+    first, part = _between(np.clip(value[grey] * (GREYS / 256) - 0.5, 0, GREYS - 1))
+    greys = np.bincount(first, 1 - part, GREYS + 1) + np.bincount(first + 1, part, GREYS + 1)
+    return (np.concatenate((colours, greys[:GREYS])) / _PIXELS**2).astype(np.float32)
 
 
-def unlike(one: Histogram, other: Histogram) -> float:
-    """0 for the same colours, 1 for none in common."""
-    return float(np.sqrt(max(0.0, 1.0 - float(np.sqrt(one * other).sum()))))
+def unlike(one: Look, other: Look) -> float | None:
+    """0 for the same colours, 1 for none in common: the mean of the parts that both show, None where there is none."""
+    pairs = ((one.trunk, other.trunk), (one.legs, other.legs))
+    apart = [
+        float(np.sqrt(max(0.0, 1.0 - float(np.sqrt(a * b).sum())))) for a, b in pairs if a is not None and b is not None
+    ]
+    return sum(apart) / len(apart) if apart else None
+
+
+def _mixed(one: Histogram | None, other: Histogram | None, share: float) -> Histogram | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + np.float32(share) * (other - one)
+
+
+def _between(level: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """The whole number below, and how far above it."""
+    first = np.floor(level)
+    return first.astype(np.intp), level - first

@@ -69,6 +69,12 @@ class CameraGeometry:
         distance = float(view.floor_distance(self.ideal([x + width / 2, y + height], columns, rows)))
         return distance if math.isfinite(distance) else None
 
+    def rows(self, distance: float, heights: ArrayLike) -> NDArray[np.floating]:
+        """The picture's rows (...) of heights (...) above the floor, m, `distance` m straight ahead of the lens."""
+        view, high = self._view(None, None), np.asarray(heights, np.float64)
+        points = np.stack((np.full_like(high, view.x + distance), np.zeros_like(high), high), axis=-1)
+        return np.asarray(view.project(points)[0][..., 1])
+
     def turned(self, boxes: NDArray[np.floating], angle: float) -> NDArray[np.floating]:
         """Where boxes (N, 4) lie in the picture after the robot has turned by `angle` (rad, left positive) on the spot.
 

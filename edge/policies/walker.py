@@ -60,8 +60,11 @@ class Walker:
 
     def spread(self, pose: Pose) -> float:
         """Standard deviation of their distance from a pose, m."""
-        line = self._line(pose, 0.0)[0]
-        return math.sqrt(max(0.0, float(line @ self.covariance @ line)))
+        return self._spread(self._line(pose, 0.0)[0])
+
+    def bearing_spread(self, pose: Pose) -> float:
+        """Standard deviation of their bearing from a pose, rad."""
+        return self._spread(self._across(pose, 0.0))
 
     def see_distance(self, pose: Pose, distance: float, spread: float, ago: float = 0.0) -> None:
         """Take in a distance (m) measured from `pose` `ago` seconds before now, with its standard deviation."""
@@ -70,9 +73,7 @@ class Walker:
 
     def see_bearing(self, pose: Pose, bearing: float, spread: float, ago: float = 0.0) -> None:
         """Take in a bearing (rad), likewise."""
-        along, distance = self._line(pose, ago)
-        across = np.array([-along[1], along[0], -along[3], along[2]]) / max(distance, 0.2)
-        self._take(across, wrap(bearing - self.seen_from(pose, ago)[1]), spread)
+        self._take(self._across(pose, ago), wrap(bearing - self.seen_from(pose, ago)[1]), spread)
 
     def _line(self, pose: Pose, ago: float) -> tuple[np.ndarray, float]:
         """How a distance from `pose` changes with the state, and the distance."""
@@ -80,6 +81,14 @@ class Walker:
         distance = float(math.hypot(*offset))
         unit = offset / max(distance, 1e-6)
         return np.concatenate((unit, -ago * unit)), distance
+
+    def _across(self, pose: Pose, ago: float) -> np.ndarray:
+        """How a bearing from `pose` changes with the state."""
+        along, distance = self._line(pose, ago)
+        return np.array([-along[1], along[0], -along[3], along[2]]) / max(distance, 0.2)
+
+    def _spread(self, row: np.ndarray) -> float:
+        return math.sqrt(max(0.0, float(row @ self.covariance @ row)))
 
     def _take(self, row: np.ndarray, wrong: float, spread: float) -> None:
         gain = self.covariance @ row

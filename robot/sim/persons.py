@@ -1,4 +1,4 @@
-"""Persons in the rooms of N robots: they stand or walk, and wait while a robot is in their way."""
+"""Persons in the rooms of N robots: they stand or walk, and wait while a robot is in their way, but not for ever."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from robot.sim.room import Person, PersonState
 
 STRIDE_M = 1.3  # two steps
 _POLITE_M = 0.1  # how near a walker comes to a robot
+_PATIENCE_S = 2.0  # after so long in front of one, who walks to and fro turns round
 
 
 class Persons:
@@ -24,6 +25,7 @@ class Persons:
         self.walked = np.zeros((count, n), dtype)  # m along the way, there and back again or round
         self.speed = np.zeros((count, n), dtype)
         self.yaw = np.zeros((count, n), dtype)
+        self._waited = np.zeros((count, n), dtype)  # s
         self._origin = np.full((2, count, n), self.FAR, dtype)
         self._leg = np.zeros((legs, count, n), dtype)  # length of each leg
         self._direction = np.zeros((2, legs, count, n), dtype)
@@ -37,6 +39,7 @@ class Persons:
         self._origin[:, :, index] = self.FAR
         self.walked[:, index] = 0
         self.speed[:, index] = 0
+        self._waited[:, index] = 0
         self._leg[:, :, index] = 0
         for p, person in enumerate(people):
             steps = person.legs
@@ -51,7 +54,10 @@ class Persons:
         self._any_walks = bool((self.speed > 0).any())
 
     def step(self, robots: NDArray[np.floating], radius: float, dt: float) -> None:
-        """Walk for `dt`; a person whose next step would come too near the robot (2, N) waits."""
+        """Walk for `dt`; a person whose next step would come too near the robot (2, N) waits.
+
+        Who has waited for `_PATIENCE_S` goes back the way they came; those who walk round and round wait on.
+        """
         if not self._any_walks:
             return
         walked = self.walked + self.speed * dt
@@ -62,6 +68,12 @@ class Persons:
         np.copyto(self.walked, walked, where=go)
         np.copyto(self.position, position, where=go)
         np.copyto(self.yaw, np.arctan2(direction[1], direction[0]), where=go)
+        self._waited += dt
+        self._waited[go] = 0
+        turn = (self._waited > _PATIENCE_S) & (self.speed > 0) & ~self._round
+        if turn.any():
+            np.copyto(self.walked, np.remainder(-self.walked, 2 * np.maximum(self._leg.sum(axis=0), 1e-6)), where=turn)
+            self._waited[turn] = 0
 
     def resume(self, other: Persons) -> None:
         """Take over how far the persons of `other`, with as many robots, have come."""
@@ -69,6 +81,7 @@ class Persons:
         self.walked[:count] = other.walked[:count]
         self.position[:, :count] = other.position[:, :count]
         self.yaw[:count] = other.yaw[:count]
+        self._waited[:count] = other._waited[:count]
 
     def states(self, index: int) -> list[PersonState]:
         """The persons of one robot's room, in the order of `Room.persons`."""

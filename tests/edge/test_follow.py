@@ -10,7 +10,7 @@ import pytest
 from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
-from edge.perception.appearance import histogram, unlike
+from edge.perception.appearance import look, unlike
 from edge.policies import make
 from edge.policies.follow import FollowPolicy
 from edge.policies.walker import Walker
@@ -51,20 +51,28 @@ def test_a_walkers_place_and_speed_are_found_from_bearings_and_few_distances() -
     assert person.spread(robot) > 0.5
 
 
-def test_colours_tell_two_apart_under_another_light_and_scale() -> None:
-    def picture(colour: tuple[int, int, int], size: int, light: float) -> np.ndarray:
-        image = np.full((2 * size, size, 3), 128, np.uint8)
-        image[size // 10 : 2 * size, size // 5 : -size // 5] = np.clip(np.array(colour) * light, 0, 255)
+ROWS = np.array([20.0, 45.0, 60.0, 90.0])  # of the heights that `look` wants, in the pictures below
+
+
+def test_colours_tell_two_apart_under_another_light_and_where_parts_are_cut() -> None:
+    def picture(top: tuple[int, int, int], trousers: tuple[int, int, int], light: float) -> np.ndarray:
+        image = np.full((120, 60, 3), 128, np.uint8)
+        image[10:55, 15:45], image[55:110, 15:45] = (np.array(cloth) * light for cloth in (top, trousers))
         return image
 
-    looks = [histogram(picture(colour, size, light), (0.0, 0.0, size, 2.0 * size))
-             for colour in ((200, 40, 40), (40, 60, 200), (90, 90, 90))
-             for size, light in ((60, 1.0), (90, 0.9))]  # fmt: skip
-    assert all(look is not None for look in looks)
+    red, blue, grey = (200, 40, 40), (40, 60, 200), (90, 90, 90)
+    box = (10.0, 5.0, 40.0, 110.0)
+    looks = [look(picture(top, trousers, light), box, ROWS, 60.0)
+             for top, trousers in ((red, blue), (blue, red), (red, grey))
+             for light in (1.0, 0.9)]  # fmt: skip
+    assert all(one is not None for one in looks)
     for i, one in enumerate(looks):
         for j, other in enumerate(looks):
-            assert (unlike(one, other) < 0.4) == (i // 2 == j // 2)  # type: ignore[arg-type]
-    assert histogram(picture((200, 40, 40), 60, 1.0), (500.0, 0.0, 60.0, 120.0)) is None
+            assert (unlike(one, other) < 0.4) == (i // 2 == j // 2)  # type: ignore[arg-type, operator]
+    cut = look(picture(red, blue, 1.0), (10.0, 56.0, 40.0, 60.0), ROWS, 60.0)  # only the legs are seen
+    assert cut is not None and cut.trunk is None
+    assert unlike(cut, looks[0]) == pytest.approx(0.0, abs=0.01) and unlike(cut, looks[2]) > 0.9  # type: ignore
+    assert look(picture(red, blue, 1.0), (500.0, 0.0, 60.0, 120.0), ROWS, 60.0) is None
 
 
 def test_a_policy_for_each_choice() -> None:

@@ -73,7 +73,8 @@ def test_the_gait_moves_with_the_way_and_a_standing_person_stands():
 
 
 def test_a_walker_waits_while_a_robot_is_in_the_way_and_then_goes_on():
-    world = World(ROBOT, [room_with(walker(), start=(2.0, 1.0, math.pi / 2))], noise=False, dtype=np.float64)
+    room = room_with(Person(WAY, 0.0, 0.5, 1.7, 5, round=True), start=(2.0, 1.0, math.pi / 2))
+    world = World(ROBOT, [room], noise=False, dtype=np.float64)
     world.step(500)
     person = world.persons(0)[0]
     gap = math.hypot(person.x - 2.0, person.y - 1.0) - PERSON_RADIUS_M - ROBOT.radius_m
@@ -85,6 +86,16 @@ def test_a_walker_waits_while_a_robot_is_in_the_way_and_then_goes_on():
     world.step(100)
     assert world.persons(0)[0].x > 2.5
     assert world.contact_speed[0] == 0
+
+
+def test_a_walker_to_and_fro_turns_round_before_a_robot_that_does_not_go_away():
+    world = World(ROBOT, [room_with(walker(), start=(2.0, 1.0, math.pi / 2))], noise=False, dtype=np.float64)
+    world.step(150)  # there after 1.2 s
+    assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.persons(0)[0].yaw == 0.0
+    world.step(60)  # has waited for two seconds, and walks since one
+    assert world.persons(0)[0].x == pytest.approx(1.1, abs=0.1) and abs(world.persons(0)[0].yaw) > 3.1
+    world.step(150)
+    assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.contact_speed[0] == 0
 
 
 def test_a_walker_never_walks_into_a_robot_that_drives_about():

@@ -1,0 +1,219 @@
+"""Everybody in sight, on the floor: who of those seen is whom of those known, by place, clothes and identity.
+
+Each person known has a filter over place and speed (`edge.policies.walker`) and a memory of their clothes
+(`edge.perception.appearance`). What a frame shows is given to all of them at once, so that the sum of the costs is
+least: whoever walks between the robot and somebody else is known as themselves, and not taken for whom they hide. A
+cost is the negative logarithm of a likelihood, as in Reid, "An algorithm for tracking multiple targets", IEEE
+Transactions on Automatic Control, 1979, with the clothes' as a factor more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from edge.perception.appearance import Look, unlike
+from edge.perception.assignment import assign
+from edge.policies.memory import wrap
+from edge.policies.sighting import Sight
+from edge.policies.walker import Pose, Walker
+from edge.types import Detection
+
+BEARING_SPREAD = 0.04  # rad
+ROUGH = 0.35  # a rough distance's spread, as a share of it
+LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
+
+ALIKE, UNLIKE, STRANGER = 0.55, 0.60, 0.72  # looks at one person differ by 0.37, at another by 0.83
+COLOUR, COLOURS = 20.0, (-6.0, 4.0)  # the clothes' log-likelihood ratio falls by so much; its limits
+MIDDLE = 0.58  # where it is 0
+NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
+NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
+HIDDEN = 0.4  # so much of it counts for whom somebody may hide
+RECENT, LASTING = 0.25, 0.04  # shares of a new look
+KNOWN = 5  # looks, until clothes are known
+LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
+ALONE_S = 2.0  # after so long without anybody else, who is seen is the person followed
+KEEP_S = 8.0  # how long others are remembered who are not seen
+
+
+@dataclass
+class Someone:
+    """A person known: place and speed, clothes as they have been and as they were of late."""
+
+    walker: Walker
+    track: int | None
+    clothes: Look | None = None
+    recent: Look | None = None
+    looks: int = 0
+    strange: float = 0.3  # how unlike themselves they have looked of late
+    since: float = 0.0  # when they were first seen
+    sight: Sight | None = None  # of the newest frame, None where they are not on it
+    item: Detection | None = field(default=None, repr=False)
+    hidden: bool = False  # on that frame; see `Seen`
+
+    def learn(self, look: Look, sure: bool = False) -> None:
+        """Take in a look at them that nobody hides; `sure` where it can be nobody else."""
+        self.looks += 1
+        self.recent = look if self.recent is None else self.recent.mixed(look, RECENT)
+        if self.clothes is None:
+            self.clothes = look
+            return
+        apart = self.unlike(look)
+        self.strange += RECENT * (apart - self.strange)
+        if sure or self.looks <= KNOWN or apart < ALIKE:
+            self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
+
+    def unlike(self, look: Look | None) -> float:
+        """How unlike them a look is; what tells nothing is in the middle."""
+        apart = None if look is None or self.clothes is None else unlike(look, self.clothes)
+        return MIDDLE if apart is None else apart
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One person on a frame."""
+
+    item: Detection
+    sight: Sight
+    away: float  # m from the lens, roughly where `sight` tells nothing
+    look: Look | None
+    hidden: bool  # whether something stands before a part of them, so that the look is not to be trusted
+
+
+class Crowd:
+    """All persons known, the one who is followed among them.
+
+    Attributes:
+        target: who is followed, None before somebody was chosen.
+        others: everybody else.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.target: Someone | None = None
+        self.others: list[Someone] = []
+
+    @property
+    def everybody(self) -> list[Someone]:
+        """The target first."""
+        return ([] if self.target is None else [self.target]) + self.others
+
+    def choose(self, track: int | None) -> None:
+        """Follow whoever has this identity; nobody, where it is None."""
+        if self.target is not None:
+            self.others.append(self.target)
+        self.target = next((one for one in self.others if track is not None and one.track == track), None)
+        self.others = [one for one in self.others if one is not self.target]
+
+    def update(self, seen: Sequence[Seen], eye: Pose, now: float, stamp: float, measure: Measure) -> None:
+        """Take in a frame of `stamp` from the lens at `eye`.
+
+        Args:
+            measure: corrects the place of somebody: called with them, the sight, its box, the lens's pose and how long
+                ago that was.
+        """
+        ago, people = now - stamp, self.everybody
+        for one in people:
+            one.walker.predict(now)
+            one.sight = one.item = None
+        costs = np.array([[_cost(one, what, eye, ago) for what in seen] for one in people])
+        costs = costs.reshape(len(people), len(seen))
+        owner: dict[int, Someone] = {}
+        alone = len(seen) == 1 and all(stamp - one.walker.seen_at > ALONE_S for one in self.others)
+        for row, column in zip(*assign(costs, -math.log(NEW)), strict=True):
+            one, what = people[row], seen[column]
+            owner[int(column)] = one
+            one.sight, one.item, one.track = what.sight, what.item, what.item.track or one.track
+            one.hidden = what.hidden
+            one.walker.seen_at = max(one.walker.seen_at, stamp)
+            measure(one, what.sight, what.item, eye, ago)
+            if what.look is not None and not what.hidden:
+                one.learn(what.look, sure=alone and one.strange < STRANGER)
+        for column, what in enumerate(seen):
+            if column not in owner and what.item.track is not None and not _again(what, seen, owner):
+                self.others.append(_begin(what, eye, now, stamp))
+        self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
+        self._recognise(stamp)
+
+    def _recognise(self, stamp: float) -> None:
+        """Whether somebody else, by their clothes, is the one who is followed."""
+        target = self.target
+        if target is None or target.clothes is None or target.looks < KNOWN:
+            return
+        unseen = stamp - target.walker.seen_at
+        lost = unseen > LOST_S
+        if not lost and target.strange < UNLIKE:
+            return
+        rivals = [
+            one
+            for one in self.others
+            if one.sight is not None and one.looks >= 3 and (not lost or one.since > stamp - unseen - 1.0)
+        ]
+        best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
+        found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
+        if not lost and (found or target.strange > STRANGER):  # who was followed of late is somebody else
+            self.others.append(replace(target, clothes=target.recent, looks=1, strange=0.3))
+            walker = copy(target.walker)
+            walker.seen_at = stamp - LOST_S
+            target.walker, target.track, target.recent, target.strange = walker, None, None, 0.3
+            target.sight = target.item = None
+        if found and best is not None:
+            target.walker, target.track, target.recent = best.walker, best.track, best.recent
+            target.sight, target.item, target.strange = best.sight, best.item, target.unlike(best.recent)
+            self.others = [one for one in self.others if one is not best]
+
+
+Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
+
+
+def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
+    distance, spread = what.sight.distance, what.sight.spread
+    if distance is None:
+        distance, spread = what.away, ROUGH * what.away
+    one = Someone(Walker(eye, distance, max(spread, 0.1), what.sight.bearing, now), what.item.track, since=stamp)
+    one.walker.seen_at = stamp
+    one.sight, one.item = what.sight, what.item
+    if what.look is not None and not what.hidden:
+        one.learn(what.look)
+    return one
+
+
+def _cost(one: Someone, what: Seen, eye: Pose, ago: float) -> float:
+    """Negative log-likelihood that this is them."""
+    sight, walker = what.sight, one.walker
+    distance, bearing = walker.seen_from(eye, ago)
+    spread = math.hypot(walker.bearing_spread(eye), BEARING_SPREAD)
+    cost = _normal(wrap(sight.bearing - bearing), spread)
+    if sight.distance is None:
+        cost += _normal(what.away - distance, math.hypot(walker.spread(eye), ROUGH * what.away))
+    else:
+        near = max(sight.spread, LEAST_SPREAD_M)
+        cost += _normal(sight.distance - distance, math.hypot(walker.spread(eye), near))
+    if one.track is not None and one.track == what.item.track:
+        cost -= NAMED
+    if one.looks:
+        low, high = COLOURS
+        told = max(low, min(high, COLOUR * (MIDDLE - one.unlike(what.look))))
+        cost -= told * (HIDDEN if what.hidden else 1.0) * min(1.0, one.looks / KNOWN)
+    return cost
+
+
+def _normal(wrong: float, spread: float) -> float:
+    return 0.5 * (wrong / spread) ** 2 + math.log(math.sqrt(math.tau) * spread)
+
+
+def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:
+    """Whether this is a second box round somebody who has one already."""
+    x, _, width, _ = what.item.box
+    for column in owner:
+        left, _, breadth, _ = seen[column].item.box
+        common = min(x + width, left + breadth) - max(x, left)
+        if common > 0.7 * min(width, breadth):
+            return True
+    return False

@@ -1,0 +1,123 @@
+"""What a frame shows of each person on it: where they are, roughly or well, and what they wear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.perception.appearance import LEGS_M, TRUNK_M, look
+from edge.perception.geometry import CameraGeometry
+from edge.policies.crowd import BEARING_SPREAD, LEAST_SPREAD_M, Crowd, Seen, Someone
+from edge.policies.sighting import Eye, Sight
+from edge.policies.walker import Pose
+from edge.types import Detection
+from robot.config import Camera
+
+BODY_M = 0.18  # half the breadth of a person
+BREADTH_M, BREADTH_SPREAD = 0.5, 0.6  # of a box: arms and steps widen it; errors repeat from frame to frame
+NEAREST_M = 0.35  # whoever is nearer is nobody
+BROAD_M = 0.75  # and as broad as this at most
+NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
+HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
+BESIDE = 0.05  # who is so near beside a box, as a share of their own breadth, may hide a part of it
+SIDE = 0.01  # a box that comes nearer to the frame's side, as a share of its breadth, is cut
+
+
+class Watch:
+    """Looks at persons through one camera."""
+
+    def __init__(self, camera: Camera) -> None:
+        self._eye, self._geometry = Eye(camera), CameraGeometry(camera)
+        self._columns, self._focal = camera.width_px, self._geometry.focal
+
+    def distance(self, item: Detection) -> float | None:
+        """Metres from the lens to somebody, None where too much of them is cut off."""
+        return self._eye.sight(item).distance
+
+    def seen(
+        self, items: tuple[Detection, ...], image: NDArray[np.uint8] | None, crowd: Crowd, eye: Pose, ago: float
+    ) -> list[Seen]:
+        """The persons on a frame.
+
+        Args:
+            items: their boxes.
+            image: the frame, RGB, None where it is gone.
+            crowd: who is known, by whose distance those are judged whose picture does not tell theirs.
+            eye: where the lens was, and how long `ago` that is.
+        """
+        found = []
+        for item in items:
+            sight = self._eye.sight(item)
+            # However much of them is cut or hidden, they are at least as broad as they seem.
+            sight = replace(sight, at_most=min(sight.at_most, BROAD_M * self._focal / max(item.box[2], 1.0)))
+            away = self._away(item, sight, crowd, eye, ago)
+            before = [other for other in items if other is not item and _before(other, item)]
+            cut, clothes = self._cut(item, before), None
+            sight = replace(sight, bearing=self._middle(item, sight, away, cut))
+            if image is not None:
+                rows = self._geometry.rows(away, (*TRUNK_M, *LEGS_M))
+                clothes = look(image, item.box, rows, self._focal / away)
+            narrow = item.box[2] < NARROW_M * self._focal / away
+            found.append(Seen(item, sight, away, clothes, narrow or bool(before)))
+        return found
+
+    def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
+        """Correct where somebody is by how they were seen."""
+        walker, worse = one.walker, HIDDEN if one.hidden else 1.0
+        walker.see_bearing(eye, sight.bearing, worse * BEARING_SPREAD, ago)
+        if sight.distance is not None:
+            walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
+        elif not one.hidden and self._cut(item) == (False, False):
+            distance = self._by_breadth(item)
+            walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
+        if walker.seen_from(eye, ago)[0] > sight.at_most:
+            walker.see_distance(eye, sight.at_most, 0.1, ago)
+
+    def before_feet(self, item: Detection, heard: float) -> bool:
+        """Whether an echo is of a thing before a person: who shows their feet, or what hides these, is farther."""
+        floor = None if self._eye.sight(item).below else self._geometry.floor_distance(item.box)
+        return floor is not None and heard < 0.75 * floor
+
+    def _cut(self, item: Detection, before: Sequence[Detection] = ()) -> tuple[bool, bool]:
+        """Whether the frame's side, or somebody before them, cuts a box on the left and on the right."""
+        left, _, width, _ = item.box
+        right = left + width
+        sides = left < SIDE * self._columns, right > (1 - SIDE) * self._columns
+        for other in before:
+            x, _, breadth, _ = other.box
+            sides = sides[0] or x + breadth / 2 < left + width / 2, sides[1] or x + breadth / 2 > left + width / 2
+        return sides
+
+    def _by_breadth(self, item: Detection) -> float:
+        return BREADTH_M * self._focal / max(item.box[2], 1.0)
+
+    def _away(self, item: Detection, sight: Sight, crowd: Crowd, eye: Pose, ago: float) -> float:
+        """A person's distance from the lens, m, roughly at least."""
+        if sight.distance is not None:
+            return max(sight.distance, NEAREST_M)
+        known = [one for one in crowd.everybody if one.track is not None and one.track == item.track]
+        guess = known[0].walker.seen_from(eye, ago)[0] if known else self._by_breadth(item)
+        return max(min(guess, sight.at_most), NEAREST_M)
+
+    def _middle(self, item: Detection, sight: Sight, away: float, cut: tuple[bool, bool]) -> float:
+        """The bearing of a person's middle, rad, though one side of them is cut."""
+        left_cut, right_cut = cut
+        if left_cut == right_cut:
+            return sight.bearing
+        left, top, width, height = item.box
+        middle, half = left + width / 2, 0.5 * BREADTH_M * self._focal / away
+        middle = min(middle, left + width - half) if left_cut else max(middle, left + half)
+        return self._geometry.bearing((middle, top, 0.0, height))
+
+
+def _before(one: Detection, other: Detection) -> bool:
+    """Whether one hides a part of the other: who is nearer reaches lower, or is broader where both are cut."""
+    x, y, width, height = one.box
+    left, top, breadth, tall = other.box
+    if x + width < left - BESIDE * width or x > left + breadth + BESIDE * width:
+        return False
+    lower = (y + height) - (top + tall)
+    return lower > 0.03 * tall or (lower > -0.03 * tall and width > breadth)
