@@ -36,7 +36,8 @@ HIDDEN = 0.4  # so much of it counts for whom somebody may hide
 RECENT, LASTING = 0.25, 0.04  # shares of a new look
 KNOWN = 5  # looks, until clothes are known
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
-ALONE_S = 2.0  # after so long without anybody else, who is seen is the person followed
+ALONE_S = 2.0  # after so long without anybody else, who is seen is the person followed,
+SURE = 0.45  # unless they have come to look so unlike them
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 
@@ -134,7 +135,7 @@ class Crowd:
             one.walker.seen_at = max(one.walker.seen_at, stamp)
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
-                one.learn(what.look, sure=alone and one.strange < STRANGER)
+                one.learn(what.look, sure=alone and one.strange < SURE)
         for column, what in enumerate(seen):
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))

@@ -33,9 +33,10 @@ class Watch:
         self._eye, self._geometry = Eye(camera), CameraGeometry(camera)
         self._columns, self._focal = camera.width_px, self._geometry.focal
 
-    def distance(self, item: Detection) -> float | None:
-        """Metres from the lens to somebody, None where too much of them is cut off."""
-        return self._eye.sight(item).distance
+    def distance(self, item: Detection) -> float:
+        """Metres from the lens to somebody, by their breadth where too much of them is cut off."""
+        sight = self._eye.sight(item)
+        return min(self._by_breadth(item), sight.at_most) if sight.distance is None else sight.distance
 
     def seen(
         self, items: tuple[Detection, ...], image: NDArray[np.uint8] | None, crowd: Crowd, eye: Pose, ago: float
@@ -51,9 +52,13 @@ class Watch:
         found = []
         for item in items:
             sight = self._eye.sight(item)
-            # However much of them is cut or hidden, they are at least as broad as they seem.
-            sight = replace(sight, at_most=min(sight.at_most, BROAD_M * self._focal / max(item.box[2], 1.0)))
-            away = self._away(item, sight, crowd, eye, ago)
+            known = next((one for one in crowd.everybody if one.track is not None and one.track == item.track), None)
+            # However much of them is cut or hidden, they are at least as broad as they seem, or it is two in one box.
+            broad = BROAD_M * self._focal / max(item.box[2], 1.0)
+            two = known is not None and known.walker.seen_from(eye, ago)[0] > broad + 2.0 * known.walker.spread(eye)
+            if not two:
+                sight = replace(sight, at_most=min(sight.at_most, broad))
+            away = self._away(item, sight, known, eye, ago)
             before = [other for other in items if other is not item and _before(other, item)]
             cut, clothes = self._cut(item, before), None
             sight = replace(sight, bearing=self._middle(item, sight, away, cut))
@@ -61,7 +66,7 @@ class Watch:
                 rows = self._geometry.rows(away, (*TRUNK_M, *LEGS_M))
                 clothes = look(image, item.box, rows, self._focal / away)
             narrow = item.box[2] < NARROW_M * self._focal / away
-            found.append(Seen(item, sight, away, clothes, narrow or bool(before)))
+            found.append(Seen(item, sight, away, clothes, two or narrow or bool(before)))
         return found
 
     def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
@@ -94,12 +99,11 @@ class Watch:
     def _by_breadth(self, item: Detection) -> float:
         return BREADTH_M * self._focal / max(item.box[2], 1.0)
 
-    def _away(self, item: Detection, sight: Sight, crowd: Crowd, eye: Pose, ago: float) -> float:
+    def _away(self, item: Detection, sight: Sight, known: Someone | None, eye: Pose, ago: float) -> float:
         """A person's distance from the lens, m, roughly at least."""
         if sight.distance is not None:
             return max(sight.distance, NEAREST_M)
-        known = [one for one in crowd.everybody if one.track is not None and one.track == item.track]
-        guess = known[0].walker.seen_from(eye, ago)[0] if known else self._by_breadth(item)
+        guess = self.distance(item) if known is None else known.walker.seen_from(eye, ago)[0]
         return max(min(guess, sight.at_most), NEAREST_M)
 
     def _middle(self, item: Detection, sight: Sight, away: float, cut: tuple[bool, bool]) -> float:

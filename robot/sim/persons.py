@@ -1,7 +1,8 @@
-"""Persons in the rooms of N robots: they stand or walk, and wait while a robot is in their way, but not for ever."""
+"""Persons in the rooms of N robots: they stand or walk, and wait while somebody is in their way, but not for ever."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,8 @@ from robot.sim.room import Person, PersonState
 
 STRIDE_M = 1.3  # two steps
 _POLITE_M = 0.1  # how near a walker comes to a robot
-_PATIENCE_S = 2.0  # after so long in front of one, who walks to and fro turns round
+_APART_M = 2 * PERSON_RADIUS_M + 0.04  # between the middles of two persons: nobody walks through another
+_PATIENCE_S = 2.0  # after so long in front of somebody, who walks to and fro turns round
 
 
 class Persons:
@@ -54,7 +56,7 @@ class Persons:
         self._any_walks = bool((self.speed > 0).any())
 
     def step(self, robots: NDArray[np.floating], radius: float, dt: float) -> None:
-        """Walk for `dt`; a person whose next step would come too near the robot (2, N) waits.
+        """Walk for `dt`; a person whose next step would come too near the robot (2, N), or another person, waits.
 
         Who has waited for `_PATIENCE_S` goes back the way they came; those who walk round and round wait on.
         """
@@ -65,6 +67,10 @@ class Persons:
         near = np.hypot(self.position[0] - robots[0], self.position[1] - robots[1])
         away = np.hypot(position[0] - robots[0], position[1] - robots[1])
         go = ((away > radius + PERSON_RADIUS_M + _POLITE_M) | (away > near)) & (self.speed > 0)
+        for p, q in itertools.permutations(range(len(walked)), 2):
+            other = self.position[:, q]
+            away, near = (np.hypot(*(one[:, p] - other)) for one in (position, self.position))
+            go[p] &= (away > _APART_M) | (away >= near)
         np.copyto(self.walked, walked, where=go)
         np.copyto(self.position, position, where=go)
         np.copyto(self.yaw, np.arctan2(direction[1], direction[0]), where=go)

@@ -170,8 +170,11 @@ def _attempt(task: str, level: str, seed: int, walkers: int, rng: Rng) -> Room |
         yaw, walkers = float(np.arctan2(ahead[1], ahead[0])) + 0.1 * yaw, walkers + _OTHERS
     start = np.array([*starts[0], yaw])
     others = tuple(_walking(size, shapes, start[:2], rng) for _ in range(walkers))
-    if task == "follow" and min(np.hypot(*(other.waypoints[0] - start[:2])) for other in others) < 3.2:
-        return None  # the one to follow is the nearest at the start
+    if task == "follow":
+        # All walk, and the one to follow is the nearest at the start.
+        near = min(np.hypot(*(other.waypoints[0] - start[:2])) for other in others)
+        if near < 3.2 or not all(other.speed_mps > 0 for other in others):
+            return None
     persons += others
     room = Room(
         seed, level, size, corners, kinds, heights, lamp, start, persons, decor=int(rng.integers(2**31)), task=task
