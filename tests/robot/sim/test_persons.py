@@ -46,7 +46,7 @@ def test_a_walker_goes_there_and_back_along_the_way():
 
 
 def test_a_walker_on_a_round_does_not_turn_back():
-    room = room_with(Person(WAY, 0.0, 0.5, 1.7, 5, round=True), walker())
+    room = room_with(Person(WAY, 0.0, 0.5, 1.7, 5, round=True), Person(WAY + [0.0, 2.0], 0.0, 0.5, 1.7, 5))
     world = World(ROBOT, [room], noise=False, dtype=np.float64)
     world.step(150)  # 1.5 m
     assert world.persons(0)[0].x == pytest.approx(2.5) and world.persons(0)[0].yaw == 0.0
@@ -55,7 +55,7 @@ def test_a_walker_on_a_round_does_not_turn_back():
     slope = math.atan2(-1, -2)
     assert (person.x, person.y) == pytest.approx((3 + 0.5 * math.cos(slope), 2 + 0.5 * math.sin(slope)))
     assert person.yaw == pytest.approx(slope)
-    assert (other.x, other.y) == pytest.approx((3.0, 1.5))  # who turns back meanwhile
+    assert (other.x, other.y) == pytest.approx((3.0, 3.5))  # who turns back meanwhile
     world.step(round((3 + math.sqrt(5) - 3.5 + 0.2) / 0.01))  # the whole round and 0.2 m
     assert (world.persons(0)[0].x, world.persons(0)[0].y) == pytest.approx((1.2, 1.0), abs=0.01)
 
@@ -96,6 +96,21 @@ def test_a_walker_to_and_fro_turns_round_before_a_robot_that_does_not_go_away():
     assert world.persons(0)[0].x == pytest.approx(1.1, abs=0.1) and abs(world.persons(0)[0].yaw) > 3.1
     world.step(150)
     assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.contact_speed[0] == 0
+
+
+def test_nobody_walks_through_another() -> None:
+    ways = [WAY, WAY[::-1].copy(), np.array([(2.0, 0.4), (2.0, 2.4)])]
+    room = room_with(*(Person(way, 0.0, 0.6, 1.7, 5) for way in ways))
+    world = World(ROBOT, [room], noise=False, dtype=np.float64)
+    came = set()
+    for _ in range(1500):
+        world.step(2)
+        people = world.persons(0)
+        for i, one in enumerate(people):
+            came.add((i, round(one.x), round(one.y)))
+            for other in people[:i]:
+                assert math.hypot(one.x - other.x, one.y - other.y) > 2 * PERSON_RADIUS_M
+    assert {(0, 2, 1), (1, 3, 2), (2, 2, 2)} <= came  # and all of them go on
 
 
 def test_a_walker_never_walks_into_a_robot_that_drives_about():
