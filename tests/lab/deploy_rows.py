@@ -146,15 +146,16 @@ def two(rig: Rig) -> Found:
 
 
 def uninstall(rig: Rig) -> Found:
-    """Every file that was not there before the first deploy."""
+    """Every file that was not there before the first deploy; an empty ~/.cache is the user's, whoever made it."""
     rig.deployed()
     done = rig.ask("--uninstall", "--yes")
     # useradd keeps the files as they were before.
-    left = [name for name in rig.left() if not re.search(r"/etc/(group|passwd|shadow|gshadow)-$", name)]
+    left = [name for name in rig.left() if not re.search(r"/etc/(group|passwd|shadow|gshadow)-$|/\.cache$", name)]
     look = "systemctl list-units --all --plain --no-legend 'edgebot*'; ps -eo args | grep '[/]opt/edgebot' || true"
     units = rig.guest().ssh(look).stdout.strip()
     good = done.code == 0 and not left and not units
-    return good, ", ".join(left[:6]) + units or f"the same files as before the first deploy; {done.words}"
+    same = f"the same files as before the first deploy, but for an empty ~/.cache; {done.words}"
+    return good, ", ".join(left[:6]) + units or same
 
 
 ARRIVE = (
