@@ -121,7 +121,7 @@ def merged(parts: Sequence[Known], across: bool = False) -> Known:
             names = sorted({*newest, *part["sources"]})
             earlier[part["commit"]] = [name for name in names if newest.get(name) != part["sources"].get(name)]
         for name, row in part["rows"].items():
-            if not rows.get(name, {}).get("good"):
+            if name not in rows or (row["good"] and not rows[name]["good"]):
                 rows[name] = {**row, **own}
     return {**parts[0], "rows": rows, "earlier": earlier}
 
