@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 from enum import Enum
 
 from edge.perception.geometry import CameraGeometry
@@ -93,6 +94,7 @@ class FollowPolicy:
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._search_side = 1.0
         self._trail.clear()
+        self._covered_at = -math.inf  # when something was last heard well before the person
         self._waits_since: float | None = None  # since when somebody passes between
         self._stands_since = math.inf  # since when it wants to drive and does not
         self._round_until = -math.inf  # until when it goes round what stands in the way
@@ -153,6 +155,9 @@ class FollowPolicy:
         eye = (pose[0] + self._eye_x * math.cos(pose[2]), pose[1] + self._eye_x * math.sin(pose[2]), pose[2])
         frame = next((one for one in self._frames if abs(one.stamp - seen.stamp) < 1e-6), None)
         shown = self._watch.seen(items, None if frame is None else frame.image, self._crowd, eye, now - seen.stamp)
+        if now - self._covered_at < 0.3 and self._crowd.target is not None:
+            track = self._crowd.target.track
+            shown = [replace(what, hidden=True) if what.item.track == track else what for what in shown]
         self._crowd.update(shown, eye, now, seen.stamp, self._watch.measure)
         target = self._crowd.target
         if target is None:
@@ -176,6 +181,8 @@ class FollowPolicy:
             within = abs(bearing) < half + 0.6 * BODY_M / max(distance, 0.4)
             if within and observation.now - one.walker.seen_at < 0.6:
                 ahead.append((distance, one))
+                if one is self._crowd.target and heard < distance - 0.35:
+                    self._covered_at = observation.now
         for distance, one in sorted(ahead, key=lambda pair: pair[0]):
             if one is self._crowd.target and (one.hidden or one.item is None):
                 return

@@ -78,7 +78,7 @@ class Watch:
         elif not one.hidden and self._cut(item) == (False, False):
             distance = self._by_breadth(item)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
-        if walker.seen_from(eye, ago)[0] > sight.at_most:
+        if not one.hidden and walker.seen_from(eye, ago)[0] > sight.at_most:
             walker.see_distance(eye, sight.at_most, 0.1, ago)
 
     def before_feet(self, item: Detection, heard: float) -> bool:
