@@ -166,4 +166,4 @@ def document(known: Known, planned: Sequence[Plan], page: Page = DEPLOY) -> str:
 
 
 def _cell(text: object) -> str:
-    return str(text).replace("|", "/").replace("\n", " ")
+    return str(text).replace("|", "/").replace("\n", " ").replace(str(Path.home()), "~")
