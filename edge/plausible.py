@@ -97,19 +97,23 @@ class WheelCheck:
     """Whether measured wheel speeds are those that were commanded, where both are measured.
 
     What a wheel should do is a first-order lag behind its commands. It may be off by `OFF_MPS` and `SHARE`, and by
-    anything for `PATIENCE_S`: a body brakes more slowly than that lag. Beyond it the robot is stopped for `REST_S` and
-    until the wheels stand, then tries again; the third time within `WITHIN_S` it stays.
+    anything for `PATIENCE_S`: a body brakes more slowly than that lag. A wheel that should hardly turn, and does not,
+    may be a dead one: it is not cleared by that, and what it was off before is forgotten at `FORGET` of its pace, so
+    that short stops for another reason hide nothing. Beyond the patience the robot is stopped for `REST_S` and until
+    the wheels stand, then tries again; the third time within `WITHIN_S` it stays.
     """
 
     OFF_MPS, SHARE = 0.06, 0.3
     PATIENCE_S = 0.4
+    FORGET = 0.5
     REST_S = 2.0
     STRIKES, WITHIN_S = 3, 60.0
 
     def __init__(self, config: RobotConfig) -> None:
         self._drive = config.drive
         self._expected = [0.0, 0.0]
-        self._since: float | None = None  # since when they are off
+        self._off = [False, False]
+        self._off_s = [0.0, 0.0]  # for how long each is off
         self._strikes: deque[float] = deque(maxlen=self.STRIKES)
         self._until = float("-inf")
         self.given_up = False
@@ -118,26 +122,34 @@ class WheelCheck:
         """Take in the measured speeds; `commanded` is what the wheels had for the last `dt` seconds."""
         turn = 0.5 * self._drive.track_m * commanded.omega
         keep = exp(-dt / self._drive.lag_s) if self._drive.lag_s > 0 else 0.0
-        off = moving = False
+        moving = False
         for wheel, (target, reading) in enumerate(
             ((commanded.v - turn, senses.speed_left), (commanded.v + turn, senses.speed_right))
         ):
             self._expected[wheel] = target + (self._expected[wheel] - target) * keep
             if reading is None or reading.value is None or not isfinite(reading.value):
                 continue
-            off |= abs(reading.value - self._expected[wheel]) > self.OFF_MPS + self.SHARE * abs(self._expected[wheel])
             moving |= abs(reading.value) > self.OFF_MPS
-        if not off:
-            self._since = None
-        elif self._since is None:
-            self._since = now
-        elif now - self._since >= self.PATIENCE_S and now >= self._until:
+            self._count(wheel, reading.value, dt)
+        if max(self._off_s) >= self.PATIENCE_S and now >= self._until:
+            self._off_s = [0.0, 0.0]
             self._strikes.append(now)
             self.given_up |= len(self._strikes) == self.STRIKES and now - self._strikes[0] <= self.WITHIN_S
             self._until = now + self.REST_S
         if now < self._until and moving:
             self._until = max(self._until, now + 0.5 * self.REST_S)  # a motor that does not stop: not over yet
         return self.given_up or now < self._until
+
+    def _count(self, wheel: int, speed: float, dt: float) -> None:
+        """Take into account for how long this wheel is off."""
+        expected, was = abs(self._expected[wheel]), self._off[wheel]
+        self._off[wheel] = abs(speed - self._expected[wheel]) > self.OFF_MPS + self.SHARE * expected
+        if self._off[wheel]:
+            self._off_s[wheel] += dt if was else 0.0
+        elif expected * (1.0 - self.SHARE) > self.OFF_MPS:  # a dead one would have been off
+            self._off_s[wheel] = 0.0
+        else:
+            self._off_s[wheel] = max(0.0, self._off_s[wheel] - self.FORGET * dt)
 
 
 class Plausible:

@@ -90,6 +90,16 @@ def test_a_wheel_fault_rests_tries_again_and_is_given_up_the_third_time() -> Non
     assert all(stopped[starts[2] :])
 
 
+def test_short_stops_do_not_hide_a_dead_wheel() -> None:
+    """A robot with a dead wheel turns towards this and that, and is stopped for it again and again."""
+    check, told = WheelCheck(CONFIG), list[float]()
+    for tick in range(150):
+        now, driving = 0.02 * tick, tick % 25 < 17  # never for as long as the patience; only the living wheel follows
+        if check.see(speeds(0.0, 0.25 if driving else 0.05, now), Twist(0.25 * driving, 0.0), 0.02, now):
+            told.append(now)
+    assert told and told[0] < 1.5
+
+
 def test_the_guard_passes_a_doubt_on_only_where_it_matters() -> None:
     def dark(needs_light: bool) -> set[Reason]:
         guard, found = Guard(CONFIG, needs_light=needs_light), set()
