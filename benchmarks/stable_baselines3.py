@@ -103,7 +103,7 @@ def main() -> int:
 
 Written by `python benchmarks/stable_baselines3.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
 {platform.python_version()}, {versions}. The same algorithm, network, batches, number of environments and epochs, one
-thread each, one after the other on the same busy machine; seconds are processor time, evaluations are not counted. The
+thread each, one after the other on the same machine; seconds are processor time, evaluations are not counted. The
 entropy bonus of PPO is constant there and annealed here, to the same mean. One seed each, and a run ends with its
 seconds: returns tell after how many steps. DQN is plain here: its best policy is not its last.
 

@@ -147,9 +147,9 @@ def page(figures: list[tuple[str, float]], reached: dict[str, float], rendered: 
     return f"""# The simulated world's speed
 
 Written by `python benchmarks/world.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
-{platform.python_version()}, NumPy {np.__version__}, one core of a busy machine. A robot-step is a tick of 20 ms
-of motion with collisions and all senses but the camera: five sonar rays, two light rays with the bounce, noise on both,
-in `hard` rooms. Time is processor time, the best of seven stretches. Rooms: {about}
+{platform.python_version()}, NumPy {np.__version__}, one core, load {os.getloadavg()[0]:.0f}. A robot-step is a tick of
+20 ms of motion with collisions and all senses but the camera: five sonar rays, two light rays with the bounce, noise on
+both, in `hard` rooms. Time is processor time, the best of seven stretches. Rooms: {about}
 
 At N = {MANY}: {bars}.
 

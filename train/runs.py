@@ -145,19 +145,24 @@ class RunFolder:
         write_atomically(self.path / name, text.encode())
 
 
+def stem(task: str, algo: str, last: object) -> str:
+    """What files and folders of `task` and `algo` are called: `light-ppo-0`."""
+    return f"{task.replace('/', '_')}-{algo}-{last}"
+
+
 def fresh_path(task: str, algo: str, seed: int, root: Path = Path("runs")) -> Path:
     """`runs/light-ppo-0`, or with a number behind it where that is taken."""
-    stem = f"{task.replace('/', '_')}-{algo}-{seed}"
-    path, number = root / stem, 2
+    name = stem(task, algo, seed)
+    path, number = root / name, 2
     while path.exists():
-        path, number = root / f"{stem}-{number}", number + 1
+        path, number = root / f"{name}-{number}", number + 1
     return path
 
 
 def latest_path(task: str, algo: str, seed: int, root: Path = Path("runs")) -> Path:
     """The newest folder that `fresh_path` named for these."""
-    stem = f"{task.replace('/', '_')}-{algo}-{seed}"
-    found = [path for path in root.glob(f"{stem}*") if path.name == stem or path.name[len(stem) + 1 :].isdigit()]
+    name = stem(task, algo, seed)
+    found = [path for path in root.glob(f"{name}*") if path.name == name or path.name[len(name) + 1 :].isdigit()]
     if not found:
-        raise UsageError(f"there is no run {root / stem} to resume; name its folder with --run")
+        raise UsageError(f"there is no run {root / name} to resume; name its folder with --run")
     return max(found, key=lambda path: path.stat().st_mtime)

@@ -257,4 +257,3 @@ class FollowPolicy:
             if abs(bearing) > 0.3:
                 return Twist(0.0, max(-1.5, min(1.5, 2.0 * bearing)))
         return Twist(0.0, self._search_side * self.LOOK_RADPS)
-

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from robot.files import write_atomically
 from tests.lab import deploy_page, roots
 from tests.lab.nspawn import Guest, Reached
 
@@ -118,7 +120,7 @@ class Running:
         return self.done
 
 
-class Robots:
+class Robots(ABC):
     """The rows that are known, deploy.sh against guests, and what runs there.
 
     Args:
@@ -153,18 +155,15 @@ class Robots:
         print(f"{'ok  ' if good else 'FAIL'} {what}: {found}", file=sys.stderr, flush=True)
 
     def _save(self) -> None:
-        self.keep.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.keep.with_suffix(".new")
-        beside.write_text(json.dumps(self.known, indent=1))
-        beside.replace(self.keep)
+        write_atomically(self.keep, json.dumps(self.known, indent=1).encode())
 
+    @abstractmethod
     def guest(self, name: str = "a") -> Reached:
         """A guest that is on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, remove: bool = False) -> None:
         """Switch the guests off; take them away."""
-        raise NotImplementedError
 
     def start(self, *words: str, on: tuple[str, ...] = ("a",), user: str = "pi", cache: Path | None = None) -> Running:
         """deploy.sh with these words, running."""

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from edge.commands.arguments import Parser, whole
 from edge.errors import UsageError
 from train.plan import plan
+from train.runs import stem
 from train.settings import parse_pairs, switches
 from train.sweep import Distribution, Sweep, keep, results
 from train.sweep_report import draw, ranked, table, write_csv
@@ -72,7 +73,7 @@ def main(argv: list[str]) -> int:
     sweep.check()
     import ray  # noqa: F401  # before a folder is made, to say what brings it
 
-    folder = args.run or Path("runs") / f"sweep-{args.task.replace('/', '_')}-{args.algo}-{args.seed}"
+    folder = args.run or Path("runs") / f"sweep-{stem(args.task, args.algo, args.seed)}"
     console = Console(stderr=True)
     began = sweep.begin(folder)
     trials = sweep.trials(args.trials)

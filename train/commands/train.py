@@ -18,7 +18,7 @@ from edge.errors import UsageError
 from train import algorithms, tasks
 from train.plan import learn, resumed
 from train.plan import plan as planned
-from train.runs import EVALUATION, PROGRESS, RunFolder, fresh_path, latest_path
+from train.runs import EVALUATION, PROGRESS, RunFolder, fresh_path, latest_path, stem
 from train.settings import describe, parse_pairs, switches
 
 EXAMPLES = """\
@@ -109,7 +109,7 @@ def _together(runs: list[RunFolder], folder: Path) -> None:
     console = Console(stderr=True)
     console.print(table)
     first = runs[0].settings
-    picture = folder / f"{first.task.replace('/', '_')}-{first.algo}-seeds.png"
+    picture = folder / f"{stem(first.task, first.algo, 'seeds')}.png"
     draw_together([run.path / PROGRESS for run in runs], picture, f"{first.task}, {first.algo}, {len(runs)} seeds")
     console.print(f"curves: {picture}", soft_wrap=True, highlight=False)
 
