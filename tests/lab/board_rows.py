@@ -202,7 +202,7 @@ def killed(rig: Boards) -> Found:
     with board.lines() as lines:
         said = board.ssh(
             f"({driving(0.6, 0.6, 120)}) & p=$(systemctl show -p MainPID --value edgebot-motord); sleep 15; "
-            "kill -9 $p; pkill -9 -f drive[.]py; for i in $(seq 240); do "
+            "kill -9 $p; pkill -9 -u edgebot -f drive[.]py; for i in $(seq 240); do "
             "q=$(systemctl show -p MainPID --value edgebot-motord); "
             '[ "$q" != "$p" ] && [ "$q" != 0 ] && systemctl -q is-active edgebot-motord && break; sleep 1; done; '
             f"sleep 5; {EDGEBOT} motors status --json",
