@@ -1,9 +1,10 @@
-"""A Gymnasium environment's numbers on one scale."""
+"""Gymnasium's environments in batches: their numbers on one scale, and poles that are stepped in one array."""
 
 from __future__ import annotations
 
 import warnings
 
+import gymnasium
 import numpy as np
 
 from train.envs.gym_batch import GymBatch
@@ -25,3 +26,42 @@ def test_scaled_numbers_lie_within_their_bounds_or_spread_as_random_acting_sprea
     spread = np.sqrt(np.mean(np.square(after[:, [1, 3]]), 0))
     assert (spread > 0.4).all() and (spread < 0.6).all()
     np.testing.assert_array_equal(GymBatch("Pendulum-v1", 1, True).interface.half, [1, 1, 8])  # all have bounds
+
+
+def test_poles_stepped_together_do_as_each_does_alone() -> None:
+    n = 8
+    batch = GymBatch("CartPole-v1", n)
+    alone = [gymnasium.make("CartPole-v1", disable_env_checker=True) for _ in range(n)]
+    rng = np.random.default_rng(0)
+    seen, _ = batch.reset(5)
+    again, _ = batch.reset(5)
+    np.testing.assert_array_equal(seen, again)
+
+    def place(i: int) -> None:
+        alone[i].reset()
+        alone[i].unwrapped.state = np.array(batch._envs._envs.state[:, i])
+
+    for i in range(n):
+        place(i)
+    ends = {"terminated": 0, "truncated": 0}
+    for _ in range(600):
+        balancing = seen @ [0.1, 0.5, 1.0, 1.0] > 0.0
+        actions = np.where(np.arange(n) < n // 2, balancing, rng.integers(2, size=n)).astype(np.int32)
+        step = batch.step(actions)
+        for i in range(n):
+            last, reward, terminated, truncated, _ = alone[i].step(int(actions[i]))
+            np.testing.assert_allclose(step.final_observation[i], last, rtol=1e-6, atol=1e-7)
+            assert (reward, terminated, truncated) == (step.reward[i], step.terminated[i], step.truncated[i])
+            ends["terminated"] += terminated
+            ends["truncated"] += truncated
+            if terminated or truncated:  # the next episode begins in this step, within the bounds of a beginning
+                assert np.abs(step.observation[i]).max() <= 0.05
+                assert not np.array_equal(step.observation[i], step.final_observation[i])
+                place(i)
+            else:
+                np.testing.assert_array_equal(step.observation[i], step.final_observation[i])
+        seen = step.observation
+    assert ends["terminated"] > 50 and ends["truncated"] >= n // 2
+    beginnings = GymBatch("CartPole-v1", 2_000).reset(1)[0]  # uniform in -0.05..0.05, as each alone begins
+    np.testing.assert_allclose(beginnings.std(0), 0.1 / 12**0.5, rtol=0.05)
+    np.testing.assert_allclose(beginnings.mean(0), 0.0, atol=0.003)

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
@@ -106,8 +107,70 @@ class Interface:
         return seen if self.middle is None else (seen - self.middle) / self.half
 
 
+Stepped = tuple[Any, Any, Any, Flags, Flags]
+"""Observations that a step led to, those after resets, rewards, terminated, truncated; N of each."""
+
+
+class _OneByOne:
+    """N environments, stepped one after the other."""
+
+    def __init__(self, task: str, first: gymnasium.Env[Any, Any], n: int) -> None:
+        self._envs = [first, *(make_one(task) for _ in range(n - 1))]
+
+    def reset(self, seed: int) -> Any:
+        seeds = np.random.SeedSequence(seed).generate_state(len(self._envs)).tolist()
+        return [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
+
+    def step(self, actions: Any) -> Stepped:
+        n = len(self._envs)
+        reward = np.empty(n, np.float32)
+        terminated, truncated = np.empty((2, n), np.bool_)
+        last: list[Any] = []
+        now: list[Any] = []
+        for i, (env, action) in enumerate(zip(self._envs, actions, strict=True)):
+            row, reward[i], terminated[i], truncated[i], _ = env.step(action)
+            last.append(row)
+            if terminated[i] or truncated[i]:
+                row, _ = env.reset()
+            now.append(row)
+        return last, now if (terminated | truncated).any() else last, reward, terminated, truncated
+
+    def close(self) -> None:
+        for env in self._envs:
+            env.close()
+
+
+class _CartPoles:
+    """Gymnasium's own N poles in one array: the one environment of its own that it steps so, without JAX.
+
+    It begins an ended episode anew one step later, in a step that leads nowhere. Here that is done at once, as it does
+    it, so that no such step is learnt from.
+    """
+
+    def __init__(self, task: str, n: int) -> None:
+        made = gymnasium.make_vec(task, n, "vector_entry_point")
+        assert isinstance(made, CartPoleVectorEnv)
+        self._envs = made
+
+    def reset(self, seed: int) -> Any:
+        return self._envs.reset(seed=seed)[0]
+
+    def step(self, actions: Any) -> Stepped:
+        envs = self._envs
+        last, reward, terminated, truncated, _ = envs.step(np.asarray(actions))
+        done = terminated | truncated
+        if not done.any():
+            return last, last, reward, terminated, truncated
+        envs.state[:, done] = envs.np_random.uniform(envs.low, envs.high, (4, np.count_nonzero(done)))
+        envs.steps[done], envs.prev_done[:] = 0, False
+        return last, envs.state.T.astype(np.float32), reward, terminated, truncated
+
+    def close(self) -> None:
+        self._envs.close()
+
+
 class GymBatch:
-    """N copies of one Gymnasium environment, stepped one after the other. Arguments as `Interface` has them."""
+    """N copies of one Gymnasium environment. Arguments as `Interface` has them."""
 
     def __init__(self, task: str, n: int, scaled: bool = False) -> None:
         self.n, self._made = n, (task, scaled)
@@ -115,27 +178,17 @@ class GymBatch:
         self.interface = Interface(task, first, scaled)
         self.actions, self.continuous = self.interface.actions, self.interface.continuous
         self.observation_size = self.state_size = self.interface.size
-        self._envs = [first, *(make_one(task) for _ in range(n - 1))]
+        together = type(first.unwrapped) is CartPoleEnv and first.spec is not None and first.spec.vector_entry_point
+        self._envs: _CartPoles | _OneByOne = _CartPoles(task, n) if together else _OneByOne(task, first, n)
 
     def reset(self, seed: int) -> tuple[Floats, Floats]:
-        seeds = np.random.SeedSequence(seed).generate_state(self.n).tolist()
-        rows = [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
-        observation = self.interface.see(rows)
+        observation = self.interface.see(self._envs.reset(seed))
         return observation, observation
 
     def step(self, actions: NDArray[Any]) -> Step:
-        reward = np.empty(self.n, np.float32)
-        terminated: Flags = np.empty(self.n, np.bool_)
-        truncated: Flags = np.empty(self.n, np.bool_)
-        last, now = [], []
-        for i, (env, action) in enumerate(zip(self._envs, self.interface.act(actions), strict=True)):
-            row, reward[i], terminated[i], truncated[i], _ = env.step(action)
-            last.append(row)
-            if terminated[i] or truncated[i]:
-                row, _ = env.reset()
-            now.append(row)
+        last, now, reward, terminated, truncated = self._envs.step(self.interface.act(actions))
         final = self.interface.see(last)
-        observation = self.interface.see(now) if (terminated | truncated).any() else final
+        observation = final if now is last else self.interface.see(now)
         return Step(observation, observation, final, reward, terminated, truncated)
 
     def like(self, n: int) -> GymBatch:
@@ -143,5 +196,4 @@ class GymBatch:
         return GymBatch(task, n, scaled)
 
     def close(self) -> None:
-        for env in self._envs:
-            env.close()
+        self._envs.close()
