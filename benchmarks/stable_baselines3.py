@@ -30,6 +30,7 @@ from train.agents.ppo import PPO, PPOSettings  # noqa: E402
 from train.agents.sac import SAC, SACSettings  # noqa: E402
 from train.envs.gym_batch import GymBatch  # noqa: E402
 from train.evaluation import evaluate  # noqa: E402
+from train.threads import one_thread  # noqa: E402
 
 TARGET = ROOT / "docs" / "benchmarks-stable-baselines3.md"
 CASES: dict[str, tuple[str, Any, Any, int, float]] = {
@@ -82,6 +83,7 @@ def main() -> int:
     args = parser.parse_args()
     if not args.python.exists():
         parser.error(f"{args.python} is not there; make the venv as above")
+    one_thread()
     lines = [
         "| algorithm | task | steps/s ours | theirs | ratio | asked | seconds to 475 ours | theirs | return ours "
         "| theirs |",

@@ -14,13 +14,15 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from train.envs.batch import BatchEnv, Flags, Floats
 from train.episodes import Episodes
+from train.flat import FlatWeights
 from train.heads import Head, head_for
 from train.learner import Iteration
-from train.networks import FastMLP, NetworkPolicy, mlp
+from train.networks import FastMLP, NetworkPolicy, mlp, tanh_mlp
 
 
 @dataclass
@@ -30,7 +32,7 @@ class Rollout:
     observation: Floats
     state: Floats
     action: NDArray[Any]
-    log_prob: Floats
+    outputs: Floats  # of the policy's network
     reward: Floats
     terminated: Flags
     truncated: Flags
@@ -59,9 +61,9 @@ class ActorCritic(NetworkPolicy, ABC):
         hidden = settings.hidden
         self.policy = mlp(env.observation_size, hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
         self.critic = mlp(env.state_size, hidden, 1, 1.0, critic_seed >> 1, "critic")
-        self._variables = [
-            *self.policy.trainable_variables, *self.critic.trainable_variables, *self.head.variables
-        ]  # fmt: skip
+        self._split = len(self.policy.trainable_variables)
+        self._networks = FlatWeights([*self.policy.trainable_variables, *self.critic.trainable_variables])
+        self._variables = [self._networks.row, *self.head.variables]
         self._optimizer = optimizer
         self._optimizer.build(self._variables)
         self._fast_critic = FastMLP(self.critic)
@@ -98,6 +100,7 @@ class ActorCritic(NetworkPolicy, ABC):
             variable.assign(state[f"weight_{i}"])
         for i, variable in enumerate(self._optimizer.variables):
             variable.assign(state[f"optimizer_{i}"])
+        self._networks.publish()
         self._refresh()
         self._episodes.load(state, env)
         self.steps = int(state["steps"])
@@ -109,12 +112,14 @@ class ActorCritic(NetworkPolicy, ABC):
         states = np.empty((t + 1, n, env.state_size), np.float32)
         actions: NDArray[Any]
         actions = np.empty((t, n, env.actions), np.float32) if env.continuous else np.empty((t, n), np.int32)
-        log_probs, rewards = np.empty((2, t, n), np.float32)
+        rewards = np.empty((t, n), np.float32)
+        outputs = np.empty((t, n, self.head.size), np.float32)
+        noise = self.head.noise(rng, outputs.shape)
         terminated, truncated = np.empty((2, t, n), np.bool_)
         cut_states: list[Floats] = []
         for i in range(t):
             observations[i], states[i] = episodes.observation, episodes.state
-            actions[i], log_probs[i] = self._choose(observations[i], rng)
+            actions[i], outputs[i] = self._choose(observations[i], noise[i])
             step = episodes.step(env, actions[i], report)
             rewards[i], terminated[i], truncated[i] = step.reward, step.terminated, step.truncated
             cut_states.append(step.final_state[truncated[i]])
@@ -124,16 +129,30 @@ class ActorCritic(NetworkPolicy, ABC):
         if truncated.any():  # boolean indexing goes step by step, as `cut_states` does
             next_values[truncated] = self._fast_critic(np.concatenate(cut_states))[:, 0]
         return Rollout(
-            observations, states[:t], actions, log_probs, rewards, terminated, truncated, values[:t], next_values
+            observations, states[:t], actions, outputs, rewards, terminated, truncated, values[:t], next_values
         )
 
-    def _choose(self, observation: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
-        """Actions to learn from, and the logs of their probabilities, (N,) each."""
-        return self.head.sample(self._fast(observation), rng)
+    def _choose(self, observation: Floats, noise: Floats) -> tuple[NDArray[Any], Floats]:
+        """Actions to learn from, (N,) or (N, actions), and the policy's outputs, (N, size)."""
+        outputs = self._fast(observation)
+        return self.head.draw(outputs, noise), outputs
+
+    def _outputs(
+        self, weights: list[tf.Tensor], observation: tf.Tensor, state: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What policy (B, size) and critic (B,) say, of `FlatWeights.split`'s weights."""
+        return tanh_mlp(weights[: self._split], observation), tanh_mlp(weights[self._split :], state)[:, 0]
+
+    def _descend(self, tape: tf.GradientTape, loss: tf.Tensor, weights: list[tf.Tensor]) -> None:
+        """One step of the optimiser."""
+        gradients = tape.gradient(loss, [*weights, *self.head.variables])
+        networks, others = gradients[: len(weights)], gradients[len(weights) :]
+        self._optimizer.apply([self._networks.join(networks), *others], self._variables)
 
     def _refresh(self) -> None:
-        self._fast.refresh()
-        self._fast_critic.refresh()
+        weights = self._networks.arrays()
+        self._fast.copy(weights[: self._split])
+        self._fast_critic.copy(weights[self._split :])
         self.head.refresh()
 
 

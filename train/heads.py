@@ -27,8 +27,14 @@ class Head(Protocol):
     def refresh(self) -> None:
         """Have the NumPy side know what was learnt."""
 
-    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
-        """One action per row of (N, size) and the log of its probability, (N,)."""
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        """What `draw` draws with, for outputs of `shape`; many steps' at once are as one after the other."""
+
+    def draw(self, outputs: Floats, noise: Floats) -> NDArray[Any]:
+        """One action per row of (N, size)."""
+
+    def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
+        """(N,) logs of the probabilities of `actions`, in NumPy."""
 
     def mode(self, outputs: Floats) -> NDArray[Any]:
         """The likeliest action per row: greedy acting."""
@@ -62,13 +68,18 @@ class Categorical(_Fixed):
         super().__init__()
         self.size = size
 
-    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        # Gumbel's distribution; in 2**24 draws one is an exact 0.
+        return -np.log(rng.standard_exponential(shape, dtype=np.float32) + np.float32(1e-30))
+
+    def draw(self, outputs: Floats, noise: Floats) -> NDArray[np.int64]:
         # The Gumbel-max trick: argmax of logits plus Gumbel noise is a draw from the softmax.
-        exponential = rng.standard_exponential(outputs.shape, dtype=np.float32)
-        actions = (outputs - np.log(exponential + 1e-30)).argmax(1)  # in 2**24 draws one is an exact 0
+        return (outputs + noise).argmax(1)
+
+    def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
         shifted = outputs - outputs.max(1, keepdims=True)
-        chosen = shifted[np.arange(len(actions)), actions]
-        return actions, chosen - np.log(np.exp(shifted).sum(1))
+        chosen: Floats = shifted[np.arange(len(actions)), actions] - np.log(np.exp(shifted).sum(1))
+        return chosen
 
     def mode(self, outputs: Floats) -> NDArray[np.int64]:
         return outputs.argmax(1)
@@ -99,12 +110,18 @@ class Gaussian:
     def refresh(self) -> None:
         self._log_std: Floats = self.log_std.numpy()
 
-    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
-        noise = rng.standard_normal(outputs.shape, dtype=np.float32)
-        widths = self._log_std.sum() + self.HALF_LOG_2PI * self.size
-        log_prob: Floats = (-0.5 * np.square(noise).sum(1) - widths).astype(np.float32)
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    def draw(self, outputs: Floats, noise: Floats) -> NDArray[Any]:
         actions: NDArray[Any] = outputs + np.exp(self._log_std) * noise
-        return actions, log_prob
+        return actions
+
+    def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
+        z = (actions - outputs) * np.exp(-self._log_std)
+        widths = self._log_std.sum() + self.HALF_LOG_2PI * self.size
+        found: Floats = (-0.5 * np.square(z).sum(1) - widths).astype(np.float32)
+        return found
 
     def mode(self, outputs: Floats) -> Floats:
         return outputs
@@ -125,10 +142,20 @@ class Bernoulli(_Fixed):
 
     size = 1
 
-    def sample(self, outputs: Floats, rng: np.random.Generator) -> tuple[NDArray[np.int64], Floats]:
-        first = 1.0 / (1.0 + np.exp(-outputs[:, 0]))
-        actions = (rng.random(len(outputs), np.float32) >= first).astype(np.int64)
-        return actions, np.log(np.where(actions == 0, first, 1.0 - first) + np.float32(1e-30))
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+        return rng.random(shape, np.float32)
+
+    def draw(self, outputs: Floats, noise: Floats) -> NDArray[np.int64]:
+        return (noise[:, 0] >= self._first(outputs)).astype(np.int64)
+
+    def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
+        first = self._first(outputs)
+        found: Floats = np.log(np.where(actions == 0, first, np.float32(1.0) - first) + np.float32(1e-30))
+        return found
+
+    def _first(self, outputs: Floats) -> Floats:
+        probability: Floats = 1.0 / (1.0 + np.exp(-outputs[:, 0]))
+        return probability
 
     def mode(self, outputs: Floats) -> NDArray[np.int64]:
         return (outputs[:, 0] < 0.0).astype(np.int64)

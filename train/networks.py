@@ -103,6 +103,14 @@ def convolutional(
     return keras.Sequential(layers, name=name)
 
 
+def tanh_mlp(weights: Sequence[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """What an `mlp` of tanh layers computes, of weights at hand: kernels and biases in turn."""
+    *hidden, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
+    for kernel, bias in hidden:
+        x = tf.tanh(x @ kernel + bias)
+    return x @ last + last_bias
+
+
 class FastMLP:
     """A copy of an `mlp` in plain arrays; `refresh` copies the weights again after an update."""
 

@@ -80,13 +80,16 @@ class A2C(ActorCritic):
     ) -> tf.Tensor:
         """One gradient step; returns `LOSSES`."""
         s = self.settings
+        weights = self._networks.split()
         with tf.GradientTape() as tape:
-            outputs = self.policy(observation)
+            tape.watch(weights)
+            outputs, value = self._outputs(weights, observation, state)
             policy_loss = -tf.reduce_mean(self.head.log_prob(outputs, action) * advantage)
-            value_loss = tf.reduce_mean(tf.square(self.critic(state)[:, 0] - target))
+            value_loss = tf.reduce_mean(tf.square(value - target))
             entropy = tf.reduce_mean(self.head.entropy(outputs))
             loss = policy_loss + s.value * value_loss - s.entropy * entropy
-        self._optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+        self._descend(tape, loss, weights)
+        self._networks.publish()
         return tf.stack([policy_loss, value_loss, entropy])
 
 

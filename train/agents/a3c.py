@@ -25,7 +25,7 @@ from train.episodes import Episodes
 from train.gae import gae
 from train.heads import Head, head_for
 from train.learner import Iteration
-from train.networks import FastMLP, NetworkPolicy, mlp
+from train.networks import FastMLP, NetworkPolicy, mlp, tanh_mlp
 from train.settings import setting
 
 
@@ -151,7 +151,8 @@ class A3C(NetworkPolicy):
         for _ in range(s.horizon):
             seen.append(episodes.observation)
             states.append(episodes.state)
-            action, _ = self.head.sample(worker.actor(episodes.observation), rng)
+            outputs = worker.actor(episodes.observation)
+            action = self.head.draw(outputs, self.head.noise(rng, outputs.shape))
             taken.append(action)
             steps.append(episodes.step(env, action, report))
         value = worker.critic(np.concatenate(states)).reshape(s.horizon, env.n)
@@ -182,20 +183,12 @@ class A3C(NetworkPolicy):
         policy, critic = self._split
         with tf.GradientTape() as tape:
             tape.watch(local)
-            outputs = _mlp(local[:policy], observation)
+            outputs = tanh_mlp(local[:policy], observation)
             # The head's own variables are read as they are shared: a few numbers, newer by a few steps.
             policy_loss = -tf.reduce_mean(self.head.log_prob(outputs, action) * advantage)
-            value_loss = tf.reduce_mean(tf.square(_mlp(local[policy : policy + critic], state)[:, 0] - target))
+            value_loss = tf.reduce_mean(tf.square(tanh_mlp(local[policy : policy + critic], state)[:, 0] - target))
             entropy = tf.reduce_mean(self.head.entropy(outputs))
             loss = policy_loss + s.value * value_loss - s.entropy * entropy
         sources = [*local[: policy + critic], *self.head.variables]
         self._optimizer.apply(tape.gradient(loss, sources), self._shared)
         return tf.stack([policy_loss, value_loss, entropy])
-
-
-def _mlp(weights: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """What `train.networks.mlp` computes, of weights at hand."""
-    *hidden, (last, last_bias) = zip(weights[::2], weights[1::2], strict=True)
-    for kernel, bias in hidden:
-        x = tf.tanh(x @ kernel + bias)
-    return x @ last + last_bias

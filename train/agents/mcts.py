@@ -160,25 +160,21 @@ class MCTS(ActorCritic):
         size = min(s.minibatch, steps)
         order = np.concatenate([rng.permutation(steps)[: steps // size * size] for _ in range(s.epochs)])
         means = self._optimise(
-            flat(rollout.observation), flat(rollout.state), flat(self._shares), flat(target),
+            flat(rollout.observation), flat(rollout.state), flat(rollout.outputs), flat(target),
             order.reshape(-1, size).astype(np.int32),
         )  # fmt: skip
         return dict(zip(self.LOSSES, means.numpy().tolist(), strict=True))
 
     def _collect(self, env: BatchEnv, rng: np.random.Generator, report: Iteration) -> Rollout:
         """As any actor-critic, but each action is drawn by the visits of a search, which are kept as targets."""
-        self._shares = np.empty((self.settings.horizon, env.n, env.actions), np.float32)
-        self._at, self._env, self._rng = 0, env, rng
+        self._env, self._rng = env, rng
         return super()._collect(env, rng, report)
 
-    def _choose(self, observation: Floats, rng: np.random.Generator) -> tuple[NDArray[Any], Floats]:
-        visits, _ = self.search(self._env, rng)
-        shares = visits / visits.sum(1, keepdims=True)
-        self._shares[self._at] = shares
-        self._at += 1
+    def _choose(self, observation: Floats, noise: Floats) -> tuple[NDArray[Any], Floats]:
+        visits, _ = self.search(self._env, self._rng)
         # Among whole visits, so that no rounding draws an action that was never visited.
-        drawn = (visits.cumsum(1) > rng.integers(visits.sum(1))[:, None]).argmax(1)
-        return drawn, np.zeros(len(shares), np.float32)
+        drawn = (visits.cumsum(1) > self._rng.integers(visits.sum(1))[:, None]).argmax(1)
+        return drawn, visits / visits.sum(1, keepdims=True)
 
     def _opinion(self, observation: Floats, state: Floats) -> tuple[Floats, Floats]:
         """The network's priors (N, A) and values (N,)."""
@@ -194,12 +190,14 @@ class MCTS(ActorCritic):
         sums = tf.zeros(len(self.LOSSES))
         for rows in order:
             wanted = tf.gather(shares, rows)
+            weights = self._networks.split()
             with tf.GradientTape() as tape:
-                logits = self.policy(tf.gather(observation, rows))
+                tape.watch(weights)
+                logits, value = self._outputs(weights, tf.gather(observation, rows), tf.gather(state, rows))
                 policy_loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, logits))
-                error = self.critic(tf.gather(state, rows))[:, 0] - tf.gather(target, rows)
-                value_loss = tf.reduce_mean(tf.square(error))
+                value_loss = tf.reduce_mean(tf.square(value - tf.gather(target, rows)))
                 loss = policy_loss + self.settings.value * value_loss
-            self._optimizer.apply(tape.gradient(loss, self._variables), self._variables)
+            self._descend(tape, loss, weights)
             sums += tf.stack([policy_loss, value_loss, tf.reduce_mean(self.head.entropy(logits))])
+        self._networks.publish()
         return sums / tf.cast(tf.shape(order)[0], tf.float32)

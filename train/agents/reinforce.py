@@ -132,7 +132,8 @@ class Reinforce:
         observation, state = env.reset(int(rng.integers(2**31)))
         for i in range(t):
             observations[i], states[i] = observation, state
-            chosen, _ = self.head.sample(self._fast(observation), rng)
+            outputs = self._fast(observation)
+            chosen = self.head.draw(outputs, self.head.noise(rng, outputs.shape))
             step = env.step(chosen)
             actions[i], rewards[i] = chosen, step.reward * running
             lengths += running

@@ -161,9 +161,10 @@ class _CartPoles:
         done = terminated | truncated
         if not done.any():
             return last, last, reward, terminated, truncated
-        envs.state[:, done] = envs.np_random.uniform(envs.low, envs.high, (4, np.count_nonzero(done)))
+        state: Any = envs.state
+        state[:, done] = envs.np_random.uniform(envs.low, envs.high, (4, np.count_nonzero(done)))
         envs.steps[done], envs.prev_done[:] = 0, False
-        return last, envs.state.T.astype(np.float32), reward, terminated, truncated
+        return last, state.T.astype(np.float32), reward, terminated, truncated
 
     def close(self) -> None:
         self._envs.close()

@@ -75,7 +75,8 @@ def test_an_episode_is_left_after_max_steps_and_counts_what_was_played() -> None
 
 def test_one_sigmoid_unit_draws_what_it_says() -> None:
     head, logit = Bernoulli(), np.full((40_000, 1), 0.8, np.float32)
-    actions, log_prob = head.sample(logit, np.random.default_rng(0))
+    actions = head.draw(logit, head.noise(np.random.default_rng(0), logit.shape))
+    log_prob = head.logs(logit, actions)
     first = 1.0 / (1.0 + np.exp(-0.8))
     assert (actions == 0).mean() == pytest.approx(first, abs=0.01)
     np.testing.assert_allclose(log_prob, np.log(np.where(actions == 0, first, 1 - first)), rtol=1e-5)
