@@ -120,8 +120,7 @@ class Gaussian:
     def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
         z = (actions - outputs) * np.exp(-self._log_std)
         widths = self._log_std.sum() + self.HALF_LOG_2PI * self.size
-        found: Floats = (-0.5 * np.square(z).sum(1) - widths).astype(np.float32)
-        return found
+        return (-0.5 * np.square(z).sum(1) - widths).astype(np.float32)
 
     def mode(self, outputs: Floats) -> Floats:
         return outputs
@@ -150,8 +149,8 @@ class Bernoulli(_Fixed):
 
     def logs(self, outputs: Floats, actions: NDArray[Any]) -> Floats:
         first = self._first(outputs)
-        found: Floats = np.log(np.where(actions == 0, first, np.float32(1.0) - first) + np.float32(1e-30))
-        return found
+        chosen = np.where(actions == 0, first, 1.0 - first)
+        return np.log(chosen + 1e-30).astype(np.float32)
 
     def _first(self, outputs: Floats) -> Floats:
         probability: Floats = 1.0 / (1.0 + np.exp(-outputs[:, 0]))
