@@ -153,8 +153,7 @@ class Bernoulli(_Fixed):
         return np.log(chosen + 1e-30).astype(np.float32)
 
     def _first(self, outputs: Floats) -> Floats:
-        probability: Floats = 1.0 / (1.0 + np.exp(-outputs[:, 0]))
-        return probability
+        return (1.0 / (1.0 + np.exp(-outputs[:, 0]))).astype(np.float32)
 
     def mode(self, outputs: Floats) -> NDArray[np.int64]:
         return (outputs[:, 0] < 0.0).astype(np.int64)
