@@ -29,8 +29,8 @@ def make(case: str, seed: int) -> tuple[Any, int]:
     common: dict[str, Any] = {"seed": seed, "device": "cpu", "verbose": 0}
     if case == "ppo":
         model = sb3.PPO(
-            "MlpPolicy", make_vec_env(task, 16, seed=seed), n_steps=128, n_epochs=8, batch_size=512, ent_coef=0.0025,
-            learning_rate=linear(2e-3, 0.05), policy_kwargs={"net_arch": [64, 64], "activation_fn": TANH}, **common,
+            "MlpPolicy", make_vec_env(task, 64, seed=seed), n_steps=32, n_epochs=4, batch_size=256, ent_coef=0.0025,
+            learning_rate=linear(3e-3, 0.05), policy_kwargs={"net_arch": [64, 64], "activation_fn": TANH}, **common,
         )  # fmt: skip
         return model, 100_000
     if case == "dqn":
