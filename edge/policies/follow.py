@@ -109,11 +109,15 @@ class FollowPolicy:
         """For the summary of a run."""
         return f"{self._tracker.count} identities, followed number {self._target.track}"
 
-    def act(self, observation: Observation) -> Twist:
+    def perceive(self, observation: Observation) -> tuple[float, float, float] | None:
+        """Take in one observation, whoever drives.
+
+        Returns:
+            Distance (m) and bearing (rad, left positive) of the person followed, from the robot's middle, and how long
+            (s) they have been out of sight; None where nobody is followed.
+        """
         steering, now = self._steering, observation.now
         steering.observe(observation)
-        if self._since is None:
-            self._since = now
         frame = observation.senses.frame
         if frame is not None and (not self._frames or frame.stamp > self._frames[-1].stamp):
             self._frames.append(frame)
@@ -121,23 +125,29 @@ class FollowPolicy:
             self._person.predict(now)
         self._see(observation.detections, now)
         self._listen(observation)
-        if self._person is None:
-            return self._look(now)
-        x, y = self._person.state[:2]
-        steering.echoes.forget((float(x), float(y)), 0.45)  # what was heard there was the person, who moves on
-        unseen = now - self._person.seen_at
-        if unseen < 0.5:
-            self._trail.add(float(x), float(y))
-        if unseen > self.FORGET_S:
+        if self._person is not None and now - self._person.seen_at > self.FORGET_S:
             self._crowd.choose(None)
             self._target.reset()
             self._trail.clear()
+        person, here = self._person, steering.here
+        return None if person is None else (*person.seen_from((here.x, here.y, here.yaw)), now - person.seen_at)
+
+    def act(self, observation: Observation) -> Twist:
+        steering, now = self._steering, observation.now
+        if self._since is None:
+            self._since = now
+        found = self.perceive(observation)
+        if found is None or self._person is None:
             return self._look(now)
+        _, bearing, unseen = found
+        x, y = self._person.state[:2]
+        steering.echoes.forget((float(x), float(y)), 0.45)  # what was heard there was the person, who moves on
+        if unseen < 0.5:
+            self._trail.add(float(x), float(y))
         before, self.phase = self.phase, Phase.SEARCH if unseen > self.LOST_S else Phase.FOLLOW
         if self.phase is Phase.FOLLOW:
             return self._follow(now)
         if before is not Phase.SEARCH:
-            _, bearing = self._person.seen_from((steering.here.x, steering.here.y, steering.here.yaw))
             self._search_side = math.copysign(1.0, bearing)
         return self._search(now, unseen)
 

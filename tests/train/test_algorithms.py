@@ -22,7 +22,9 @@ QUICK = {
     "a2c": ["--set", "iteration=256", "--set", "hidden=8", "--steps", "1280"],
     "a3c": ["--set", "workers=1", "--set", "iteration=256", "--set", "hidden=8", "--steps", "1280"],
     "sac": ["--set", "iteration=100", "--set", "learning_starts=100", "--set", "hidden=8", "--steps", "500"],
-    "ppo": ["--set", "curiosity=0.5", "--set", "horizon=16", "--set", "hidden=8", "--steps", "1280"],
+    "ppo": [
+        "--set", "curiosity=0.5", "--set", "envs=16", "--set", "horizon=16", "--set", "hidden=8", "--steps", "1280",
+    ],
     "dqn": [
         "--double", "--dueling", "--prioritized", "--set", "iteration=256", "--set", "learning_starts=256",
         "--set", "gradient_steps=2", "--set", "hidden=8", "--steps", "1280",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import warnings
 from pathlib import Path
@@ -15,12 +16,14 @@ from gymnasium.utils.env_checker import check_env
 
 from convert.policy import convert
 from convert.progress import steps
+from edge import cli, scan_observation, sight_observation
 from edge import manifest as manifests
-from edge import scan_observation
+from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
 from edge.policies.learned import LearnedPolicy
 from edge.scan_observation import ScanObserver
+from edge.sight_observation import SightObserver
 from edge.types import Observation
 from robot.clock import VirtualClock
 from robot.config import load
@@ -28,6 +31,7 @@ from robot.sim.body import SimBody
 from robot.sim.geometry import sees
 from robot.sim.rooms import make_room
 from robot.types import Reading, Senses, Twist
+from tests.edge.test_policies import BoxesByTruth
 from train import tasks
 from train.envs import ROBOT_TASKS
 from train.envs.approach import ApproachBatch, ApproachSettings
@@ -35,6 +39,7 @@ from train.envs.batch import decide
 from train.envs.body import DUTIES
 from train.envs.follow import FollowBatch, FollowSettings
 from train.envs.wander import SQUARES, WanderBatch, WanderSettings
+from train.evaluation import evaluate
 from train.networks import FastMLP, mlp
 
 BODY = {"mismatch": 0.2, "lag": 0.5, "dead_band": 0.5, "noise": 0.1, "latency_s": 0.1, "weak": 0.5}
@@ -219,3 +224,63 @@ def test_a_continuous_policy_drives_in_the_runtime_as_it_did_in_training(tmp_pat
     silent, now = Reading(None, 0.0), 0.0
     first = policy.act(Observation(now, Senses(now, silent, silent, Reading(1.0, now)), None, Twist(0.0, 0.0)))
     assert policy._command[:, 0] == pytest.approx((first.v, first.omega))  # what the next observation tells of it
+
+
+def test_a_policy_that_follows_is_told_of_the_person_in_the_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bearing and apparent size of whom the runtime knows, as training has them of the truth; then it drives."""
+    task = tasks.make("follow", {"rooms": 1, "continuous": True})
+    model = mlp(sight_observation.SIZE, (8,), 2, 0.1, 0, "policy")
+    first, _, last, _ = model.get_weights()
+    first[:], last[:] = 0.0, 0.0
+    first[sight_observation.FIELDS.index("sin_bearing"), 0], last[0, 1] = 1.0, 1.0
+    model.set_weights([first, np.zeros(8), last, np.array([0.2, 0.0])])  # drives slowly, turning to the person
+    with steps() as told:
+        converted = convert(model, task.manifest(), "dynamic", None, told, "weights by hand")
+    path = tmp_path / "follow.tflite"
+    manifests.save(path, converted.flatbuffer, converted.manifest)
+    config, room = load(), make_room("follow", "easy", 4)
+    policy = LearnedPolicy(path, config)
+    assert policy.needs_camera and not policy.needs_light and policy.task == "follow"
+    looks = []
+    observe = SightObserver.observe
+
+    def watched(self: SightObserver, looked: np.ndarray, *rest: Any) -> np.ndarray:
+        person, (x, y, yaw) = body.world.persons(0)[0], (float(value) for value in body.world.pose[:, 0])
+        bearing = math.remainder(math.atan2(person.y - y, person.x - x) - yaw, math.tau)
+        looks.append((*looked[:, 0], bearing, 1.7 / math.hypot(person.x - x, person.y - y)))
+        return observe(self, looked, *rest)
+
+    monkeypatch.setattr(SightObserver, "observe", watched)
+    with SimBody(config, room, VirtualClock(0.02), seed=4, camera=False) as body:
+        before = body.world.pose.copy()
+        loop = Loop(body, policy, Guard.of(config, policy), body.clock, perception=BoxesByTruth(body, room))
+        summary = loop.run(6.0)
+        assert np.abs(body.world.pose - before).max() > 0.02
+    assert summary.policy_faults == 0, summary.message
+    seen = np.array(looks)[np.isfinite(looks).all(1)]
+    assert len(looks) == 30 and len(seen) >= 15
+    assert np.median(np.abs(seen[:, 0] - seen[:, 2])) < 0.1 and np.ptp(seen[:, 2]) > 0.1
+    assert np.median(np.abs(seen[:, 1] / seen[:, 3] - 1.0)) < 0.2
+    with pytest.raises(UsageError, match="needs a camera"):
+        LearnedPolicy(path, config.model_copy(update={"camera": None}))
+
+
+@pytest.mark.parametrize("kind", ["light", "follow"])
+def test_eval_plays_a_continuous_model_as_its_network_acts(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"rooms": 2, "level": "easy", "continuous": True, "limit_s": 3.0}
+    task = tasks.make(kind, settings)
+    model = mlp(task.training(1).observation_size, (8,), 2, 1.0, 1, "policy")
+    with steps() as told:
+        converted = convert(model, task.manifest(), "dynamic", None, told, "random weights")
+    path = tmp_path / f"{kind}.tflite"
+    manifests.save(path, converted.flatbuffer, converted.manifest)
+    assert cli.main(["eval", str(path), "--episodes", "6", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    network = FastMLP(model)
+    wanted = evaluate(lambda seen: decide(network(seen), True), task.evaluation(6, 0)).as_json()
+    assert found["episodes"] == 6 and found["return_mean"] == pytest.approx(wanted["return_mean"], abs=0.02)
+    assert wanted["return_std"] > 0.01

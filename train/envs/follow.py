@@ -122,6 +122,7 @@ class FollowTask(RobotTask):
     """`edgebot train follow`."""
 
     name = room_task = "follow"
+    observation = sight_observation
     default_steps = 2_000_000
     evaluation_episodes = 200  # its rooms take a while to lay out
 
@@ -131,6 +132,3 @@ class FollowTask(RobotTask):
 
     def batch(self, rooms: Sequence[Room], n: int, *, judged: bool, in_order: bool) -> RobotBatch:
         return FollowBatch(rooms, n, self.settings, in_order=in_order, easier=self.easier(judged))
-
-    def observed(self) -> dict[str, Any]:
-        return {}  # no runtime feeds a tracker's person to a learned policy yet

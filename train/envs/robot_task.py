@@ -24,6 +24,8 @@ class RobotTask(ABC):
     name: ClassVar[str]
     room_task: ClassVar[str]
     """Whose rooms it takes, of `robot.sim.rooms.TASKS`."""
+    observation: ClassVar[Any] = observation
+    """The module that says what is observed: NAME, VERSION and SIZE."""
     default_steps: ClassVar[int]
     evaluation_episodes = ROOMS
     film_fps = 10.0
@@ -86,21 +88,18 @@ class RobotTask(ABC):
             yield square
 
     def observed(self) -> dict[str, Any]:
-        """What the manifest says of the observation; {} where no robot builds it yet."""
+        """What the manifest says of the observation."""
+        kind = self.observation
         return {
-            "name": observation.NAME, "version": observation.VERSION, "size": observation.SIZE,
-            "period_s": self.settings.period_s,
+            "name": kind.NAME, "version": kind.VERSION, "size": kind.SIZE, "period_s": self.settings.period_s
         }  # fmt: skip
 
     def manifest(self) -> dict[str, Any]:
         env = self.batch(self.rooms(), 1, judged=False, in_order=False)
-        observed = self.observed()
-        if not observed:
-            return {}
         return {
             "kind": "policy",
             "name": self.name,
-            "observation": observed,
+            "observation": self.observed(),
             "actions": env.controls.told(),
             "provenance": {"environment": asdict(self.settings)},
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +27,4 @@ class ScanningBatch(RobotBatch):
 class ScanningTask(RobotTask):
     """A task of such robots."""
 
-    def observed(self) -> dict[str, Any]:
-        name, version, size = scan_observation.NAME, scan_observation.VERSION, scan_observation.SIZE
-        return {"name": name, "version": version, "size": size, "period_s": self.settings.period_s}
+    observation = scan_observation
