@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +122,7 @@ class FollowTask(RobotTask):
     """`edgebot train follow`."""
 
     name = room_task = "follow"
-    observation = sight_observation
+    observation: ClassVar[Any] = sight_observation
     default_steps = 2_000_000
     evaluation_episodes = 200  # its rooms take a while to lay out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,4 +29,4 @@ class ScanningBatch(RobotBatch):
 class ScanningTask(RobotTask):
     """A task of such robots."""
 
-    observation = scan_observation
+    observation: ClassVar[Any] = scan_observation
