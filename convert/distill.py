@@ -69,16 +69,29 @@ def distill(
     if len(images) < BATCH or any(node.dilations != (1, 1) for node in graph.nodes.values()):
         return Learned(0, 0.0, 0.0, False)
     rounded = weights or fake_quantised
-    kernels = {name: tf.Variable(node.kernel) for name, node in graph.nodes.items() if node.kernel is not None}
-    biases = {name: tf.Variable(node.bias) for name, node in graph.nodes.items() if node.bias is not None}
-    variables = [*kernels.values(), *biases.values()]
+    # All weights are one variable: of many, the optimiser makes a graph that takes longer to build than to run.
+    pieces = [
+        (name, what, value)
+        for name, node in graph.nodes.items()
+        for what, value in (("kernel", node.kernel), ("bias", node.bias))
+        if value is not None
+    ]
+    flat = tf.Variable(np.concatenate([value.ravel() for *_, value in pieces]))
 
-    def student_weights(node: Node) -> tuple[Any, Any]:
-        if node.name not in kernels:
-            return None, None
-        return rounded(node, kernels[node.name]), biases[node.name]
+    def weights_in(vector: Any) -> dict[tuple[str, str], Any]:
+        parts = tf.split(vector, [value.size for *_, value in pieces])
+        return {
+            (name, what): tf.reshape(part, value.shape)
+            for (name, what, value), part in zip(pieces, parts, strict=True)
+        }
 
     def loss_of(x: Any, teacher: Any) -> Any:
+        held = weights_in(flat)
+
+        def student_weights(node: Node) -> tuple[Any, Any]:
+            kernel = held.get((node.name, "kernel"))
+            return None if kernel is None else rounded(node, kernel), held.get((node.name, "bias"))
+
         student = graph.run(x, observe, student_weights)
         losses = []
         for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
@@ -92,23 +105,21 @@ def distill(
     total = EPOCHS * (len(images) // BATCH)
     schedule = keras.optimizers.schedules.CosineDecay(RATE, total)
     optimiser = keras.optimizers.Adam(schedule)
-    optimiser.build(variables)
+    optimiser.build([flat])
     teach = tf.function(graph.run, autograph=False)
 
-    sums = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
+    gathered = tf.Variable(tf.zeros_like(flat))
 
     @tf.function(autograph=False)
     def gather(x: Any, teacher: Any) -> None:
         with tf.GradientTape() as tape:
             loss = loss_of(x, teacher)
-        for total, gradient in zip(sums, tape.gradient(loss, variables), strict=True):
-            total.assign_add(gradient * (PART / BATCH))
+        gathered.assign_add(tape.gradient(loss, flat) * (PART / BATCH))
 
     @tf.function(autograph=False)
     def step() -> None:
-        optimiser.apply_gradients(zip(sums, variables, strict=True))
-        for total in sums:
-            total.assign(tf.zeros_like(total))
+        optimiser.apply_gradients([(gathered, flat)])
+        gathered.assign(tf.zeros_like(gathered))
 
     measure = tf.function(loss_of, autograph=False)
     # The teacher's heads for each image as it is and mirrored, once for all epochs.
@@ -136,9 +147,8 @@ def distill(
     after = mean_loss()
     if not after < before:
         return Learned(total, before, after, False)
-    for name, node in graph.nodes.items():
-        if name in kernels:
-            node.kernel, node.bias = kernels[name].numpy(), biases[name].numpy()
+    for (name, what), value in weights_in(flat).items():
+        setattr(graph.nodes[name], what, value.numpy())
     return Learned(total, before, after, True)
 
 
