@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from robot.types import Command, Senses, Wheels
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One thing seen.
+class Detection(NamedTuple):
+    """One thing seen; a tuple, since a crowd of them is made for every frame.
 
     `box` is x, y, width, height in pixels of the original image, from its top left corner. `bearing`
     (rad, left positive, in the robot's frame) and `height` (apparent angular height, rad) are there where

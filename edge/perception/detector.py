@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,12 +70,8 @@ class Detector:
         boxes, scores, classes = self.boxes(image)
         labels, geometry = self.labels, self.geometry
         if geometry is None:
-            return tuple(
-                Detection(labels[index], score, (x, y, width, height))
-                for index, score, (x, y, width, height) in zip(
-                    classes.tolist(), scores.tolist(), boxes.tolist(), strict=True
-                )
-            )
+            places: Iterable[Any] = map(tuple, boxes.tolist())
+            return tuple(map(Detection, map(labels.__getitem__, classes.tolist()), scores.tolist(), places))
         rows, columns = image.shape[:2]
         found = []
         for index, score, (x, y, w, h) in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True):

@@ -9,7 +9,7 @@ not found is kept for a while and found again; an identity is told from its seco
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,7 @@ class Tracker:
         self._end(found.stamp)
         self._begin(boxes[fresh], labels[fresh], np.array([tracks[i] for i in fresh], np.intp), found.stamp)
         return tuple(
-            replace(item, track=track or None)
+            item._replace(track=track or None)
             for item, track, good, row in zip(items, tracks, high, owner, strict=True)
             if good or row >= 0
         )

@@ -18,7 +18,7 @@ from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
 from edge.perception.decode import Candidates, joined
 
-PIECE = 192  # so many candidates are read at once
+PIECE = 1.25  # so many candidates are read at once, of the most that are told: mostly all that are needed
 
 
 class UltralyticsDecoder:
@@ -52,6 +52,7 @@ class UltralyticsDecoder:
         self.outputs: tuple[int, ...] = (spec.output,)
         self._layout, self._classes, self._tensor, self._score = spec.layout, spec.classes, tensor, score
         self._transposed = spec.fields_axis == 2
+        self._piece = math.ceil(PIECE * spec.max_detections)
         # Fractions of the input, whatever the network counts in.
         self._unit = np.array([width, height, width, height], np.float32) if spec.pixels else None
         boxes = tensor.shape[3 - spec.fields_axis]
@@ -70,9 +71,9 @@ class UltralyticsDecoder:
         return joined(list(self.ranked(raw)))
 
     def ranked(self, raw: list[NDArray[Any]]) -> Iterator[Candidates]:
-        """The same of a network that does not suppress, best first in pieces of `PIECE`, one at least.
+        """The same of a network that does not suppress, best first in pieces, one at least.
 
-        Boxes and classes are read when a piece is asked for: of thousands of candidates mostly a few hundred.
+        A piece is sorted and read when it is asked for: of thousands of candidates mostly a few hundred.
         """
         found = self._objects(raw)
         if self._layout == "v8":
@@ -81,15 +82,18 @@ class UltralyticsDecoder:
             rows = self._rows(raw, found)
             scores = rows[:, 5 : 5 + self._classes].max(axis=1, initial=0.0) * rows[:, 4]
         passed = scores > np.float32(self._score)
-        found, scores = found[passed], scores[passed]
-        order = np.argsort(-scores, kind="stable")
-        for start in range(0, max(len(order), 1), PIECE):
-            part = order[start : start + PIECE]
-            rows = self._rows(raw, found[part])
+        if not passed.all():
+            found, scores = found[passed], scores[passed]
+        while True:
+            best, rest = _best(scores, self._piece)
+            rows = self._rows(raw, found[best])
             classes = rows[:, self._first : self._first + self._classes].argmax(axis=1)
             boxes = self._fractions(rows)
             boxes[:, :2] -= boxes[:, 2:] * np.float32(0.5)
-            yield Candidates(boxes, scores[part], classes)
+            yield Candidates(boxes, scores[best], classes)
+            if not len(rest):
+                return
+            found, scores = found[rest], scores[rest]
 
     def _objects(self, raw: list[NDArray[Any]]) -> NDArray[np.intp]:
         """Which boxes can pass by their objectness or, without one, their best class; told by the stored numbers."""
@@ -122,3 +126,15 @@ class UltralyticsDecoder:
         if not np.isfinite(boxes).all():
             raise ValueError("the model's boxes are not finite")
         return boxes
+
+
+def _best(scores: NDArray[np.float32], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The best `most` of some scores, best first and equal ones in their order, and the rest as they stand.
+
+    More than `most` where the last of them has equals.
+    """
+    if len(scores) <= most:
+        return np.argsort(-scores, kind="stable"), np.empty(0, np.intp)
+    enough = scores >= np.partition(scores, len(scores) - most)[len(scores) - most]
+    best = np.flatnonzero(enough)
+    return best[np.argsort(-scores[best], kind="stable")], np.flatnonzero(~enough)
