@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -42,13 +44,15 @@ CASES: dict[str, tuple[str, Any, Any, int, float]] = {
     "sac": ("Pendulum-v1", SAC, SACSettings(), 20_000, 2.0),
 }
 
+SEEDS = {"ppo": 5}  # how many; others one
 
-def ours(case: str, seconds: float) -> dict[str, Any]:
+
+def ours(case: str, seconds: float, seed: int) -> dict[str, Any]:
     """The figures of our learner."""
     task, learner, settings, steps, _ = CASES[case]
     env = GymBatch(task, settings.envs)
     began, apart, reached, due = time.process_time(), 0.0, None, 4_096
-    agent = learner(env, settings, 0)
+    agent = learner(env, settings, seed)
     warm: tuple[float, int] | None = None
     for iteration in agent.learn(env, steps):
         used = time.process_time() - began - apart
@@ -68,12 +72,28 @@ def ours(case: str, seconds: float) -> dict[str, Any]:
     return {"rate": rate, "reached": reached, "return": float(found), "steps": agent.steps}
 
 
-def theirs(case: str, seconds: float, python: Path) -> dict[str, Any]:
+def theirs(case: str, seconds: float, seed: int, python: Path) -> dict[str, Any]:
     """The same of Stable-Baselines3."""
     # -P: the folder of the worker, which has this file, is no place to import stable_baselines3 from.
-    command = [str(python), "-P", str(Path(__file__).with_name("stable_baselines3_worker.py")), case, str(seconds)]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    worker = str(Path(__file__).with_name("stable_baselines3_worker.py"))
+    told = _asked([str(python), "-P", worker, case, str(seconds), str(seed)])
     return {**told, "rate": told["steps"] / told["seconds"]}
+
+
+def _asked(command: list[str]) -> dict[str, Any]:
+    """What a process of its own, for each run of either side, tells in its last line."""
+    run = subprocess.run(command, check=True, capture_output=True, text=True)
+    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return told
+
+
+def together(runs: list[dict[str, Any]]) -> tuple[float, list[str]]:
+    """Of one side's seeds the median of steps a second, and its cells: seconds to 475 (median), return (mean)."""
+    reached = statistics.median(math.inf if run["reached"] is None else run["reached"] for run in runs)
+    steps = statistics.median_low(run["steps"] for run in runs)
+    mean = statistics.fmean(run["return"] for run in runs)
+    cells = [f"{reached:.1f}" if math.isfinite(reached) else "-", f"{mean:.1f} ({steps:,} steps)"]
+    return statistics.median(run["rate"] for run in runs), cells
 
 
 def main() -> int:
@@ -82,34 +102,42 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=180.0, help="processor seconds for each run at most (180)")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
+    parser.add_argument("--one", type=int, metavar="SEED", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.one is not None:
+        one_thread()
+        print(json.dumps(ours(args.cases, args.seconds, args.one)))
+        return 0
     if not args.python.exists():
         parser.error(f"{args.python} is not there; make the venv as above")
-    one_thread()
     lines = [
-        "| algorithm | task | steps/s ours | theirs | ratio | asked | seconds to 475 ours | theirs | return ours "
-        "| theirs |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| algorithm | task | seeds | steps/s ours | theirs | ratio | asked | seconds to 475 ours | theirs "
+        "| return ours | theirs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     versions = ""
     for case in args.cases.split(","):
-        mine, other = ours(case, args.seconds), theirs(case, args.seconds, args.python)
         task, *_, asked = CASES[case]
-        seconds = [f"{each['reached']:.1f}" if each["reached"] else "-" for each in (mine, other)]
-        returns = [f"{each['return']:.1f} ({each['steps']:,} steps)" for each in (mine, other)]
+        seeds = range(SEEDS.get(case, 1))
+        others = [theirs(case, args.seconds, seed, args.python) for seed in seeds]
+        own = [sys.executable, __file__, "--seconds", str(args.seconds), "--cases", case, "--one"]
+        mine, my_cells = together([_asked([*own, str(seed)]) for seed in seeds])
+        other, other_cells = together(others)
+        pairs = " | ".join(cell for pair in zip(my_cells, other_cells, strict=True) for cell in pair)
         lines.append(
-            f"| {case} | {task} | {mine['rate']:,.0f} | {other['rate']:,.0f} | {mine['rate'] / other['rate']:.1f}x | "
-            f"{asked:g}x | {seconds[0]} | {seconds[1]} | {returns[0]} | {returns[1]} |"
+            f"| {case} | {task} | {len(seeds)} | {mine:,.0f} | {other:,.0f} | {mine / other:.1f}x | {asked:g}x "
+            f"| {pairs} |"
         )
-        versions = other["versions"]
+        versions = others[0]["versions"]
         print(lines[-1], flush=True)
     page = f"""# Beside Stable-Baselines3
 
 Written by `python benchmarks/stable_baselines3.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
 {platform.python_version()}, {versions}. The same algorithm, network, batches, number of environments and epochs, one
 thread each, one after the other on the same machine; seconds are processor time, evaluations are not counted. The
-entropy bonus of PPO is constant there and annealed here, to the same mean. One seed each, and a run ends with its
-seconds: returns tell after how many steps. DQN is plain here: its best policy is not its last.
+entropy bonus of PPO is constant there and annealed here, to the same mean. Of several seeds the speed and the seconds
+are medians, the return is the mean. A run ends with its seconds: returns tell after how many steps. DQN is plain here:
+its best policy is not its last.
 
 {chr(10).join(lines)}
 """

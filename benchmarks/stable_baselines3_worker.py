@@ -1,6 +1,6 @@
 """Stable-Baselines3's side of `stable_baselines3.py`, run by the Python of a venv that has it; prints JSON.
 
-    build/venvs/stable-baselines3/bin/python benchmarks/stable_baselines3_worker.py CASE SECONDS
+    build/venvs/stable-baselines3/bin/python benchmarks/stable_baselines3_worker.py CASE SECONDS SEED
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class Clock(BaseCallback):
 
 
 def main() -> None:
-    case, seconds = sys.argv[1], float(sys.argv[2])
+    case, seconds, seed = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)  # on two cores more threads cost such small networks more than they give
-    model, steps = make(case, 0)
+    model, steps = make(case, seed)
     task = model.get_env().envs[0].spec.id
     clock = Clock(seconds, task, 4_096)
     model.learn(steps, callback=clock)

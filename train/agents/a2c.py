@@ -74,7 +74,7 @@ class A2C(ActorCritic):
         means = self._optimise(*map(flat, arrays))
         return dict(zip(self.LOSSES, means.numpy().tolist(), strict=True))
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _optimise(
         self, observation: tf.Tensor, state: tf.Tensor, action: tf.Tensor, advantage: tf.Tensor, target: tf.Tensor
     ) -> tf.Tensor:

@@ -168,7 +168,7 @@ class A3C(NetworkPolicy):
         ).numpy().tolist()  # fmt: skip
         return told
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _optimise(
         self,
         local: list[tf.Tensor],

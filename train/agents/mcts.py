@@ -182,13 +182,13 @@ class MCTS(ActorCritic):
         exp = np.exp(logits - logits.max(1, keepdims=True))
         return exp / exp.sum(1, keepdims=True), self._fast_critic(state)[:, 0]
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def _optimise(
         self, observation: tf.Tensor, state: tf.Tensor, shares: tf.Tensor, target: tf.Tensor, order: tf.Tensor
     ) -> tf.Tensor:
         """All gradient steps of one iteration; returns the mean of each of `LOSSES`."""
-        sums = tf.zeros(len(self.LOSSES))
-        for rows in order:
+
+        def descend(sums: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             wanted = tf.gather(shares, rows)
             weights = self._networks.split()
             with tf.GradientTape() as tape:
@@ -198,6 +198,8 @@ class MCTS(ActorCritic):
                 value_loss = tf.reduce_mean(tf.square(value - tf.gather(target, rows)))
                 loss = policy_loss + self.settings.value * value_loss
             self._descend(tape, loss, weights)
-            sums += tf.stack([policy_loss, value_loss, tf.reduce_mean(self.head.entropy(logits))])
+            return sums + tf.stack([policy_loss, value_loss, tf.reduce_mean(self.head.entropy(logits))])
+
+        sums = tf.foldl(descend, order, tf.zeros(len(self.LOSSES)), parallel_iterations=1)
         self._networks.publish()
         return sums / tf.cast(tf.shape(order)[0], tf.float32)

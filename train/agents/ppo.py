@@ -51,7 +51,10 @@ class PPO(ActorCritic):
     def __init__(self, env: BatchEnv, settings: PPOSettings, seed: int) -> None:
         adam = keras.optimizers.Adam(settings.learning_rate, epsilon=1e-5, global_clipnorm=settings.max_grad_norm)
         super().__init__(env, settings, seed, adam)
-        self._plain, self._compiled = tf.function(self._epochs), tf.function(self._epochs, jit_compile=True)
+        # Without AutoGraph, which would take most of the time until the first update to read the code.
+        self._plain, self._compiled = (
+            tf.function(self._epochs, autograph=False, jit_compile=compiled) for compiled in (False, True)
+        )
 
     def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
         """Iterate until `total_steps` environment steps are done; schedules run towards them."""
@@ -94,8 +97,8 @@ class PPO(ActorCritic):
     ) -> tf.Tensor:
         """All gradient steps of one iteration; returns the mean of each of `LOSSES`."""
         s = self.settings
-        sums = tf.zeros(len(self.LOSSES))
-        for rows in order:
+
+        def descend(sums: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
             a = tf.gather(advantage, rows)
             a = (a - tf.reduce_mean(a)) / (tf.math.reduce_std(a) + 1e-8)
             old, taken, goal = tf.gather(log_prob, rows), tf.gather(action, rows), tf.gather(target, rows)
@@ -115,6 +118,8 @@ class PPO(ActorCritic):
             # Schulman's estimator of the divergence: never negative, little variance.
             divergence = tf.reduce_mean(ratio - 1.0 - change)
             clipped = tf.reduce_mean(tf.cast(tf.abs(ratio - 1.0) > s.clip, tf.float32))
-            sums += tf.stack([policy_loss, value_loss, entropy, divergence, clipped])
+            return sums + tf.stack([policy_loss, value_loss, entropy, divergence, clipped])
+
+        sums = tf.foldl(descend, order, tf.zeros(len(self.LOSSES)), parallel_iterations=1)
         self._networks.publish()
         return sums / tf.cast(tf.shape(order)[0], tf.float32)
