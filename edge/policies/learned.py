@@ -83,6 +83,8 @@ class LearnedPolicy:
         self._drive = config.drive
         self.needs_camera = observed.name == sight.NAME
         self._eyes = _eyes(config) if self.needs_camera else None
+        if self._eyes is not None:
+            self.score = self._eyes.score
         self._input = self._interpreter.input_view(0)
         self._values, self._index = self._interpreter.output_view(0), self._interpreter.output_view(1)
         self._invoke = self._interpreter.invoke

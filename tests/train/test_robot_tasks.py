@@ -21,6 +21,7 @@ from edge import manifest as manifests
 from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
+from edge.policies.follow import FollowPolicy
 from edge.policies.learned import LearnedPolicy
 from edge.scan_observation import ScanObserver
 from edge.sight_observation import SightObserver
@@ -243,6 +244,7 @@ def test_a_policy_that_follows_is_told_of_the_person_in_the_runtime(
     config, room = load(), make_room("follow", "easy", 4)
     policy = LearnedPolicy(path, config)
     assert policy.needs_camera and not policy.needs_light and policy.task == "follow"
+    assert policy.score == FollowPolicy.score  # weak detections too: a tracker needs them
     looks = []
     observe = SightObserver.observe
 
