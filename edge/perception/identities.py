@@ -22,6 +22,11 @@ BREAK_S = 3.0
 REACH = 1.5  # of a box's height: how far from the one's end the other may begin
 
 
+def rules(score: float) -> TrackerSettings:
+    """How a film is tracked: boxes above `score` begin identities, who was lost is looked for beside it too."""
+    return TrackerSettings(high=score, low=min(WEAK, score), new=min(0.99, score + 0.1), reach=0.3, keep_s=3.0)
+
+
 @dataclass
 class _Life:
     """One identity, from its first frame to its last."""
@@ -41,9 +46,8 @@ class Identities:
     """
 
     def __init__(self, source: Source, score: float) -> None:
-        rules = TrackerSettings(high=score, low=min(WEAK, score), new=min(0.99, score + 0.1))
         self._fps = source.fps if source.kind in ("video", "live", "sim") else 1.0
-        self.tracker = Tracker(self._fps, rules)
+        self.tracker = Tracker(self._fps, rules(score))
         self._lives: dict[int, _Life] = {}
         self._size = (0, 0)
 

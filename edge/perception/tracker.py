@@ -3,7 +3,9 @@
 ByteTrack (Zhang et al., "ByteTrack: Multi-object tracking by associating every detection box", ECCV 2022): boxes of a
 high score are given to known things first, by the overlap with where a Kalman filter expects them; then those of a low
 score, which alone would begin nothing, to the things that are left: one half hidden is seen weakly, not gone. What is
-not found is kept for a while and found again; an identity is told from its second sight on.
+not found is kept for a while and found again, where `reach` says so also somewhat beside its place, by boxes that were
+made larger (Yang et al., "Hard to track objects with irregular motions and similar appearances? Make it easier by
+buffering the matching space", WACV 2023); an identity is told from its second sight on.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class TrackerSettings:
     first_cost: float = 0.8  # 1 - IoU x score at most, in the first round
     second_cost: float = 0.5  # 1 - IoU at most, in the second
     young_cost: float = 0.7  # 1 - IoU x score at most, for things that were seen once only
+    reach: float = 0.0  # by so much of its size a box grows on all sides where a lost thing is looked for at last
+    reach_cost: float = 0.8  # 1 - IoU of the grown boxes at most
     keep_s: float = 2.0  # how long a thing that is not seen is looked for
     same: float = 0.85  # IoU over which a thing that was lost and one that appeared since are the same
 
@@ -99,6 +103,10 @@ class Tracker:
 
         give(~young, high, scored, rules.first_cost)
         give(~young & ~self._lost & left(), ~high, cost, rules.second_cost)
+        if rules.reach:
+            cost = 1.0 - iou(_grown(expected, rules.reach)[:, None], _grown(boxes, rules.reach)[None])
+            cost[self._labels[:, None] != labels[None]] = np.inf
+            give(~young & self._lost & left(), high, cost, rules.reach_cost)
         give(young & left(), high, scored, rules.young_cost)
         self._take_in(owner, boxes, found.stamp)
         fresh = np.flatnonzero((owner < 0) & (scores >= rules.new) & high)
@@ -163,6 +171,12 @@ class Tracker:
         self._seen = np.concatenate((self._seen, np.full(count, stamp)))
         self._lost = np.concatenate((self._lost, np.zeros(count, bool)))
         self._labels = np.concatenate((self._labels, labels))
+
+
+def _grown(boxes: Floats, share: float) -> Floats:
+    """Boxes (N, 4) larger by a share of their size on each side."""
+    more = share * boxes[:, 2:]
+    return np.concatenate((boxes[:, :2] - more, boxes[:, 2:] + 2.0 * more), axis=1)
 
 
 def _pairs(cost: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp], limit: float) -> Pairs:

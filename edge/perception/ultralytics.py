@@ -18,7 +18,7 @@ from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
 from edge.perception.decode import Candidates, joined
 
-PIECE = 1.25  # so many candidates are read at once, of the most that are told: mostly all that are needed
+PIECE = 0.64  # so many candidates are read at once, of the most that are told
 
 
 class UltralyticsDecoder:
@@ -129,12 +129,11 @@ class UltralyticsDecoder:
 
 
 def _best(scores: NDArray[np.float32], most: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The best `most` of some scores, best first and equal ones in their order, and the rest as they stand.
-
-    More than `most` where the last of them has equals.
-    """
+    """The best `most` of some scores, best first and equal ones in their order, and the rest as they stand."""
     if len(scores) <= most:
         return np.argsort(-scores, kind="stable"), np.empty(0, np.intp)
-    enough = scores >= np.partition(scores, len(scores) - most)[len(scores) - most]
+    least = np.partition(scores, len(scores) - most)[len(scores) - most]
+    enough = scores > least
+    enough[np.flatnonzero(scores == least)[: most - np.count_nonzero(enough)]] = True
     best = np.flatnonzero(enough)
     return best[np.argsort(-scores[best], kind="stable")], np.flatnonzero(~enough)

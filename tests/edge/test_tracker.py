@@ -11,7 +11,7 @@ from edge.errors import UsageError
 from edge.perception.geometry import CameraGeometry
 from edge.perception.kalman import PLACE, RATE, Boxes
 from edge.perception.target import Target
-from edge.perception.tracker import Tracker
+from edge.perception.tracker import Tracker, TrackerSettings
 from edge.types import Detection, Detections
 from robot.config import load
 from robot.pinhole import Pinhole
@@ -67,6 +67,18 @@ def test_identities_live_through_missed_frames_and_weak_boxes() -> None:
         found = tracks(tracker.update(seen(frame, *things)))
         assert found == ([1, 2] if len(things) == 2 else [2]), frame
     assert tracker.count == 2
+
+
+@pytest.mark.parametrize(("reach", "number"), [(0.0, 2), (0.3, 1)])
+def test_who_turned_while_nobody_saw_is_found_beside_their_place(reach: float, number: int) -> None:
+    tracker = Tracker(settings=TrackerSettings(reach=reach))
+    for frame in range(10):
+        tracker.update(seen(frame, (100.0 + 4 * frame, 0.9)))
+    for frame in range(10, 16):
+        tracker.update(Detections((), 0.1 * frame))
+    for frame in range(16, 20):  # they stood still, and the filter let them walk on
+        found = tracks(tracker.update(seen(frame, (136.0, 0.9))))
+    assert found == [number]
 
 
 def test_two_who_cross_keep_their_identities() -> None:

@@ -54,3 +54,17 @@ def test_boxes_are_those_that_ultralytics_leaves(name: str, side: int, layout: s
     np.testing.assert_allclose(have[:, 4], want[:, 4], rtol=1e-6)
     np.testing.assert_array_equal(have[:, 5], want[:, 5])
     np.testing.assert_allclose(have[:, :4], want[:, :4], atol=2e-3)
+
+
+def test_candidates_of_one_score_are_read_piece_by_piece_too() -> None:
+    """Scores of a network that is sure of everything are all 1: a piece stays as small, in the boxes' order."""
+    raw = np.zeros((1, 4 + CLASSES, 1000), np.float32)
+    raw[0, 0], raw[0, 2:4], raw[0, 5] = np.arange(1000), 8.0, 1.0
+    raw[0, 5, ::10] = 0.5
+    spec = UltralyticsDecode(layout="v8", classes=CLASSES, fields_axis=1, pixels=True, nms_iou=0.7)
+    decoder = make_decoder(spec, (Tensor(name="x", shape=raw.shape, dtype="float32"),), 1000, 1000, SCORE)
+    pieces = list(decoder.ranked([raw]))
+    assert max(len(piece.scores) for piece in pieces) < 300
+    middles = np.concatenate([piece.boxes[:, 0] + piece.boxes[:, 2] / 2 for piece in pieces])
+    order = [index for index in range(1000) if index % 10] + list(range(0, 1000, 10))
+    np.testing.assert_allclose(1000 * middles, order, atol=1e-2)
