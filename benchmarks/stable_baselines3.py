@@ -7,6 +7,7 @@ Each learns on the same task with one thread, one after the other; figures are s
 (so that a busy machine tells nearly the same), processor seconds until a greedy 475 on CartPole (20 episodes each 4,096
 steps, not counted), and the greedy return over 100 episodes at the end. Ours counts its compilation in the seconds to
 475, not in its steps a second. A run ends after its steps, or after `--seconds` (then its return is of less learning).
+`--cases` runs some of them alone; the page has the last figures of each.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from train.envs.gym_batch import GymBatch  # noqa: E402
 from train.evaluation import evaluate  # noqa: E402
 from train.threads import one_thread  # noqa: E402
 
-TARGET = ROOT / "docs" / "benchmarks-stable-baselines3.md"
+RESULTS, TARGET = ROOT / "runs" / "benchmarks" / "stable-baselines3", ROOT / "docs" / "benchmarks-stable-baselines3.md"
 CASES: dict[str, tuple[str, Any, Any, int, float]] = {
     # task, learner, settings, steps, the ratio of steps a second that is asked
     "ppo": (
@@ -115,7 +116,7 @@ def main() -> int:
         "| return ours | theirs |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    versions = ""
+    RESULTS.mkdir(parents=True, exist_ok=True)
     for case in args.cases.split(","):
         task, *_, asked = CASES[case]
         seeds = range(SEEDS.get(case, 1))
@@ -124,20 +125,24 @@ def main() -> int:
         mine, my_cells = together([_asked([*own, str(seed)]) for seed in seeds])
         other, other_cells = together(others)
         pairs = " | ".join(cell for pair in zip(my_cells, other_cells, strict=True) for cell in pair)
-        lines.append(
+        line = (
             f"| {case} | {task} | {len(seeds)} | {mine:,.0f} | {other:,.0f} | {mine / other:.1f}x | {asked:g}x "
             f"| {pairs} |"
         )
-        versions = others[0]["versions"]
-        print(lines[-1], flush=True)
+        print(line, flush=True)
+        kept = {"line": line, "versions": others[0]["versions"]}
+        (RESULTS / f"{case}.json").write_text(json.dumps(kept), encoding="utf-8")
+    places = [place for case in CASES if (place := RESULTS / f"{case}.json").exists()]
+    known = [json.loads(place.read_text(encoding="utf-8")) for place in places]
+    lines += [each["line"] for each in known]
     page = f"""# Beside Stable-Baselines3
 
 Written by `python benchmarks/stable_baselines3.py --write` on {time.strftime("%Y-%m-%d")}, {platform.machine()}, Python
-{platform.python_version()}, {versions}. The same algorithm, network, batches, number of environments and epochs, one
-thread each, one after the other on the same machine; seconds are processor time, evaluations are not counted. The
-entropy bonus of PPO is constant there and annealed here, to the same mean. Of several seeds the speed and the seconds
-are medians, the return is the mean. A run ends with its seconds: returns tell after how many steps. DQN is plain here:
-its best policy is not its last.
+{platform.python_version()}, {known[-1]["versions"]}. The same algorithm, network,
+batches, number of environments and epochs, one thread each, one after the other on the same machine; seconds are
+processor time, evaluations are not counted. The entropy bonus of PPO is constant there and annealed here, to the same
+mean. Of several seeds the speed and the seconds are medians, the return is the mean. A run ends with its seconds:
+returns tell after how many steps. DQN is plain here: its best policy is not its last.
 
 {chr(10).join(lines)}
 """
