@@ -233,7 +233,7 @@ def _parser() -> Parser:
         help="for --policy follow: nearest (default), largest, centre, or the number of an identity",
     )  # fmt: skip
     parser.add_argument(
-        "--score", type=number(0.01, 0.99), help="detections above it count (default 0.4; with follow 0.15, to track)"
+        "--score", type=number(0.01, 0.99), help="detections above it count (default 0.4; person 0.2, follow 0.15)"
     )
     parser.add_argument("--rate", type=number(1, 50), default=50.0, metavar="HZ", help="of the loop (default 50)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON to stdout")

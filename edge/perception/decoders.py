@@ -53,9 +53,11 @@ def find(decoder: Decoder, spec: Decode, raw: list[NDArray[Any]]) -> Candidates:
         return found.chosen(suppress(found, spec))
     kept = NONE
     for piece in decoder.ranked(raw):
-        gone = covered(piece.boxes, piece.classes, kept.boxes, kept.classes, spec.nms_iou)
-        piece = piece.chosen(np.flatnonzero(~gone))
-        kept = joined([kept, piece.chosen(suppress(piece, spec))])
+        if len(kept.scores):
+            gone = covered(piece.boxes, piece.classes, kept.boxes, kept.classes, spec.nms_iou)
+            piece = piece.chosen(np.flatnonzero(~gone))
+        piece = piece.chosen(suppress(piece, spec)) if len(piece.scores) else piece
+        kept = joined([kept, piece]) if len(kept.scores) else piece
         if len(kept.scores) >= spec.max_detections:
-            break
-    return kept.chosen(np.arange(min(len(kept.scores), spec.max_detections)))
+            return kept.chosen(np.arange(spec.max_detections))
+    return kept

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.interpreter import dequantise
 from edge.manifest import Tensor, UltralyticsDecode
-from edge.perception.decode import Candidates, joined
+from edge.perception.decode import NONE, Candidates, joined
 
 PIECE = 0.64  # so many candidates are read at once, of the most that are told
 
@@ -76,6 +76,9 @@ class UltralyticsDecoder:
         A piece is sorted and read when it is asked for: of thousands of candidates mostly a few hundred.
         """
         found = self._objects(raw)
+        if not len(found):
+            yield NONE
+            return
         if self._layout == "v8":
             scores = dequantise(self._best[found], self._tensor)
         else:

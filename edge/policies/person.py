@@ -3,17 +3,22 @@
 A person is seen only through the detector (`edge.policies.sighting` makes a place of a box). The robot turns
 about until it sees one, makes sure, drives there round what the sonar meets, and at the end stands and
 measures once more. Where nobody is seen it goes elsewhere and looks again.
+
+From near a detector sees half a person: its score falls, and its boxes end anywhere. So whoever is known may be seen
+weakly, a box that fills the frame tells no distance, and who was seen on all the way is not doubted at its end as long
+as the sonar hears somebody there.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from enum import Enum
 
 from edge.policies.memory import finite
-from edge.policies.sighting import Candidates, Eye, Place, is_same
+from edge.policies.sighting import Candidates, Eye, Place, Sight, is_same
 from edge.policies.steering import Steering
-from edge.types import Observation
+from edge.types import Detection, Observation
 from robot.config import RobotConfig
 from robot.types import Twist
 
@@ -40,9 +45,14 @@ class PersonPolicy:
 
     DISTANCE_M = 1.2
     LOOK_RADPS = 0.9
-    SCORE = 0.4
+    SCORE = 0.4  # of a person who is new
+    score = KNOWN_SCORE = 0.2  # of one who is known
+    FILLS = 0.82  # a box of so much of the frame's height is taken to go on beyond it
+    NEAR_M = 1.6  # from nearer a detector does not see the whole of a person
+    PROOFS, MOSTLY = 12, 0.7  # who was seen so often from further away, and in this share of the results, is proven
     SPEED_MPS = 0.3
     LOOKS, OFTEN = 8, 0.6  # at the end it looks so many times, and must see the person in this share
+    VIEW = 0.7  # of half the field of view: further aside a person may be out of it
     REFUSE_M = 0.5
     STOP_M = 0.08  # it stops so far beyond the distance, to face them and measure again
     WITHIN_M = 0.18  # and is content with an error of this
@@ -53,6 +63,7 @@ class PersonPolicy:
         self._config = config
         self._eye_x = config.camera.x_m
         self._eye = Eye(config.camera)
+        self._frame_height = config.camera.height_px
         self._half_view = math.radians(config.camera.horizontal_fov_deg) / 2
         self._steering = Steering(config)
         self.reset()
@@ -72,6 +83,7 @@ class PersonPolicy:
         self._place: Place | None = None  # of the person, in the frame of the whereabouts
         self._seen_at = -math.inf
         self._hits = self._results = 0  # of the detector, since the phase began: with and without the person
+        self._far_hits = self._far_results = 0  # of the detector on the way to the person, before they were near
         self._refused: list[tuple[float, float]] = []  # where something was that does not look like a person from near
         self._below = 0  # how many times on end the person was seen to go on below the frame
         self._candidates = Candidates()
@@ -119,13 +131,19 @@ class PersonPolicy:
         self._seen_stamp = seen.stamp
         x, y, yaw = self._steering.here.at(seen.stamp)
         eye = (x + self._eye_x * math.cos(yaw), y + self._eye_x * math.sin(yaw), yaw)
-        sights = [self._eye.sight(d) for d in seen.items if d.label == "person" and d.score >= self.SCORE]
+        known = self.phase in (Phase.APPROACH, Phase.ARRIVE)
+        least = self.KNOWN_SCORE if known else self.SCORE
+        found = [d for d in seen.items if d.label == "person" and d.score >= least]
         if self._place is None:
-            for sight in sights:
-                self._candidates.add(eye, sight)
+            for one in found:
+                self._candidates.add(eye, self._eye.sight(one))
             return
         self._results += 1
-        sights = [sight for sight in sights if is_same(sight, *self._place.seen_from(eye))]
+        distance, bearing = self._place.seen_from(eye)
+        sights = [sight for sight in map(self._sight, found) if is_same(sight, distance, bearing)]
+        if self.phase is Phase.APPROACH and distance > self.NEAR_M and abs(bearing) < self.VIEW * self._half_view:
+            self._far_results += 1
+            self._far_hits += any(sight.score >= self.SCORE for sight in sights)
         if not sights:
             return
         best = max(sights, key=lambda sight: sight.score)
@@ -134,15 +152,22 @@ class PersonPolicy:
         self._below = self._below + 1 if best.below else 0
         self._hits += 1
 
+    def _sight(self, found: Detection) -> Sight:
+        """Of a person who is known: a box that fills the frame only says how far away they are at most."""
+        sight, height = self._eye.sight(found), found.box[3]
+        if height < self.FILLS * self._frame_height:
+            return sight
+        return replace(sight, distance=None, spread=math.inf, at_most=self._eye.at_most(height), below=True)
+
     def _listen(self, now: float) -> None:
         """Let the sonar correct the distance of a person who is straight ahead."""
         steering = self._steering
-        if self._place is None or not steering.heard or steering.range is None:
+        if self._place is None or not steering.heard:
             return
         here = (steering.here.x, steering.here.y, steering.here.yaw)
         distance, bearing = self._place.seen_from(here)
-        heard = steering.range + self._config.range.x_m + BODY_M
-        if abs(bearing) > 0.15 or heard > 2.6 or now - self._seen_at > 0.5:
+        heard = self._heard()
+        if heard is None or abs(bearing) > 0.15 or heard > 2.6 or now - self._seen_at > 0.5:
             return
         if heard > distance:  # a person within the cone is heard: they cannot be nearer than the nearest echo
             self._place.update(here, heard, 0.08, None)
@@ -150,6 +175,18 @@ class PersonPolicy:
             self._place.update(here, heard, 0.1, None)
         elif heard - distance > -0.15:
             self._place.update(here, heard, 0.2, None)
+
+    def _heard(self) -> float | None:
+        """How far away somebody is whom the sonar hears, from the robot's middle to theirs."""
+        echo = self._steering.range
+        return None if echo is None else echo + self._config.range.x_m + BODY_M
+
+    def _is_proven(self) -> bool:
+        """Whether they were seen on nearly all of the way here, and something is heard where they must be."""
+        heard, (distance, bearing) = self._heard(), self._person()
+        seen = self._far_hits >= max(self.PROOFS, self.MOSTLY * self._far_results)
+        there = heard is not None and abs(heard - distance) < 0.35
+        return seen and distance < self.NEAR_M and (there or abs(bearing) > 0.15)
 
     def _person(self) -> tuple[float, float]:
         """Distance and bearing of the person from the robot's middle."""
@@ -185,6 +222,7 @@ class PersonPolicy:
 
     def _check(self, now: float) -> Twist:
         if self._hits >= 3:
+            self._far_hits = self._far_results = 0
             self._enter(Phase.APPROACH, now)
         elif abs(self._person()[1]) > 0.3:
             self._since = now  # still turning there
@@ -229,9 +267,9 @@ class PersonPolicy:
         if self._place is None:
             return True
         bearing = self._person()[1]
-        if abs(bearing) > 0.7 * self._half_view:
+        if abs(bearing) > self.VIEW * self._half_view:
             self._seen_at = max(self._seen_at, now - 2.5)  # out of view: no wonder, for a while
-        return now - self._seen_at > 3.0
+        return now - self._seen_at > 3.0 and not self._is_proven()
 
     def _lose(self, now: float) -> Twist:
         """Not seen any more: go to where they were, something may stand between; or look about."""
@@ -266,7 +304,7 @@ class PersonPolicy:
             return self._face(1.0)
         if self._results < self.LOOKS:
             return STILL
-        if self._hits < self.OFTEN * self._results:
+        if self._hits < self.OFTEN * self._results and not self._is_proven():
             self._refused.append((self._place.x, self._place.y))
             self._place = None
             return self._next(now, hits=2)

@@ -49,6 +49,10 @@ class Eye:
         self._nearest_floor = math.inf if edge is None else edge
         self._focal = self._geometry.focal
 
+    def at_most(self, height_px: float) -> float:
+        """How far away a person is at most who shows so much of their height, m."""
+        return (1.0 + HEIGHT_SPREAD) * HEIGHT_M * self._focal / height_px
+
     def sight(self, found: Detection) -> Sight:
         """Where a detected person is."""
         camera = self._camera
