@@ -65,14 +65,17 @@ def overlay(robot: dict[str, Any], measured: dict[str, Any], source: str) -> dic
     return merged
 
 
-def text(robot: str, measured: str, values: dict[str, dict[str, float]]) -> str:
+def text(robot: str, measured: str, values: dict[str, dict[str, float]], simulated: bool = False) -> str:
     """The file.
 
     Args:
         robot: the robot's name. measured: when, for people. values: by table and key, as in `KEYS`.
+        simulated: they are a simulated robot's; the file says so.
     """
+    real = "Measured by `edgebot hil`. Keep it beside robot.toml: its values are taken in place of those there."
     lines = [
-        "# Measured by `edgebot hil`. Keep it beside robot.toml: its values are taken in place of those there.",
+        "# Simulated: `edgebot hil --sim` measured no real robot. Keep it away from robot.toml." if simulated
+        else f"# {real}",
         f"robot = {_quoted(robot)}",
         f"measured = {_quoted(measured)}",
     ]

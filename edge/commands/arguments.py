@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import NoReturn
@@ -56,6 +57,15 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         return found
 
     return parse
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside, whatever keeps `-o PATH` from being written is the user's mistake: a `UsageError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be written ({error.strerror or error}); give another -o") from None
 
 
 def add_layout(parser: argparse.ArgumentParser) -> None:

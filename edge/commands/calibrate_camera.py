@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.commands.arguments import Parser, number, whole
+from edge.commands.arguments import Parser, number, whole, writing
 from edge.commands.bar import bar
 from edge.errors import UsageError
 
@@ -47,10 +47,8 @@ def main(argv: list[str]) -> int:
     views, names, size = _views(source, args.board, args.views)
     note_skipped(source)
     found = calibrate(views, size, args.board, args.square)
-    try:
+    with writing(args.output):
         write_atomically(args.output, _toml(found).encode())
-    except OSError as error:
-        raise UsageError(f"{args.output} cannot be written ({error.strerror}); give another -o") from None
     if args.json:
         print(json.dumps(found.intrinsics.model_dump() | {"views": len(views), "covered": found.covered}))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 from argparse import Namespace
@@ -11,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.commands.arguments import Parser, number, whole
+from edge.commands.arguments import Parser, number, whole, writing
+from edge.deploy.pi.place import Place
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.hil.electrical import Electrical
     from edge.hil.found import Case
+    from edge.hil.report import Subject
     from robot.config import RobotConfig
 
 EXAMPLES = """\
@@ -30,11 +33,13 @@ examples:
 
 The guided cases ask somebody at the terminal (over ssh: ssh -t). Before a wheel turns, the emergency stop has been
 tried and it was confirmed that the wheels are off the ground; duties are low, motions short. Ctrl-C anywhere: the
-wheels first. Reports go to -o: report.html, junit.xml, results.json and calibration.toml, which belongs beside
-robot.toml. Exit code: 0 all passed (or had no meaning here), 1 a part is not as it must be or was not looked at, 2 a
-mistake in the arguments or files, 130 after Ctrl-C."""
+wheels first. A deployed robot drives by itself: `sudo systemctl stop edgebot` comes first. Reports go to -o:
+report.html, junit.xml, results.json and calibration.toml, which belongs beside robot.toml. Exit code: 0 all passed (or
+had no meaning here), 1 a part is not as it must be or was not looked at, 2 a mistake in the arguments or files,
+130 after Ctrl-C."""
 
 INSTALLED = Path("/etc/edgebot/robot.toml")
+DEPLOYED = Place().current
 CODES = {"interrupted": 130, "terminated": 143}
 
 
@@ -108,14 +113,16 @@ def _run(args: Namespace, path: Path | None, config: RobotConfig, cases: list[Ca
         stack.callback(bench.close)
         if not args.loopback:
             operator = bench.operator
+        _probe(folder)
         run = Run(cases, bench, operator, checklist)
         with checklist.shown():
             run.go()
     earlier = {} if path is None else calibration.tables(path)
     kind = "loopback" if args.loopback else "guided"
     subject = Subject(config.name, "simulated" if args.sim else "real", kind, started, earlier)
-    files = write(folder, subject, run.outcomes, run.calibration())
-    _tell(files, path)
+    with writing(folder):
+        files = write(folder, subject, run.outcomes, run.calibration())
+    _tell(files, path, subject)
     if args.json:
         print(json.dumps(as_json(subject, run.outcomes, run.calibration())))
     if run.interrupted is not None:
@@ -139,14 +146,30 @@ def electrical(config: RobotConfig, simulated: bool, stack: ExitStack) -> Electr
     return mock(plan, Path(folder), slack_s=0.3)
 
 
-def _tell(files: dict[str, Path], robot: Path | None) -> None:
+def _probe(folder: Path) -> None:
+    """Make the reports' folder and try it: a run takes ten minutes of somebody's time."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
+def _tell(files: dict[str, Path], robot: Path | None, subject: Subject) -> None:
     from robot import calibration
 
     print(f"report: {files['report.html']}", file=sys.stderr)
-    if calibration.NAME in files:
-        place = Path(calibration.NAME) if robot is None else robot.with_name(calibration.NAME)
-        print(f"measured: {files[calibration.NAME]}; `cp {files[calibration.NAME]} {place}` takes it into use, there "
-              "and in simulation", file=sys.stderr)  # fmt: skip
+    if calibration.NAME not in files:
+        return
+    file = files[calibration.NAME]
+    if subject.simulated:
+        what = "of a simulated robot, and not for a real one"
+    elif DEPLOYED.exists():
+        what = ("copy it beside the robot.toml on your laptop, and `./deploy.sh HOST --config-only` there takes it "
+                "into use")  # fmt: skip
+    else:
+        assert robot is not None, "a real robot has a file"
+        place = shlex.join(["cp", str(file), str(robot.with_name(calibration.NAME))])
+        what = f"`{place}` takes it into use, there and in simulation"
+    print(f"measured: {file}; {what}", file=sys.stderr)
 
 
 def _parser() -> Parser:

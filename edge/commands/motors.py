@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.commands.arguments import Parser
+from edge.commands.arguments import Parser, writing
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -131,10 +131,8 @@ def _config(robot: Path | None, output: Path | None) -> int:
     if output is None:
         print(text, end="")
         return 0
-    try:
+    with writing(output):
         write_atomically(output, text.encode())
-    except OSError as error:
-        raise UsageError(f"{str(output)!r} cannot be written ({error.strerror}); give another -o") from None
     print(output, file=sys.stderr)
     return 0
 

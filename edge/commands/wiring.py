@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.commands.arguments import Parser
+from edge.commands.arguments import Parser, writing
 from edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ def main(argv: list[str]) -> int:
 
         painted = args.output.suffix.lower() == ".png"
         data = png(*picture) if painted else svg(*picture).encode()
-        try:
+        with writing(args.output):
             write_atomically(args.output, data)
-        except OSError as error:
-            raise UsageError(f"{str(args.output)!r} cannot be written ({error.strerror}); name another -o") from None
         print(f"drawn: {args.output}", file=sys.stderr)
     if args.json:
         print(json.dumps([asdict(row) for row in rows]))

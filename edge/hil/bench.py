@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from edge.hil.found import NotHere, Stopped
+from edge.errors import EdgeError
+from edge.hil.found import Stopped
 from edge.hil.operator import Operator
 from edge.perception.runner import Perception
 from robot.config import RobotConfig
@@ -83,7 +84,7 @@ class Bench:
 
         Raises:
             Stopped: the emergency stop is pressed or not read any more.
-            NotHere: the motors' process does not let us drive.
+            EdgeError: the motors are at zero although they were told to turn.
         """
         slow = all(abs(duty) <= FLOOR_DUTY for duty in (wheels.left, wheels.right))  # NaN is not
         if not (slow and seconds <= LONGEST_S):
@@ -103,7 +104,7 @@ class Bench:
                     self._armed(senses)
                     applied = body.drive(wheels, now)
                     if applied == STOP and wheels != STOP and step > 5:
-                        raise NotHere("the motors do not obey; `edgebot motors status` tells why")
+                        raise EdgeError("the motors do not obey; `edgebot motors status` tells why")
                 yield senses
         finally:
             body.stop()

@@ -197,17 +197,15 @@ def real(plan: Jumpers) -> Electrical:
     """This machine's pins.
 
     Raises:
-        UnfitError: `edgebot doctor` says that it should not drive.
+        UsageError, UnfitError: as of `refuse_unready`.
         RobotError: a pin cannot be taken.
     """
-    from edge.doctor.checks import refuse_unfit
-    from edge.doctor.machine import Machine
-    from edge.doctor.rows import Examined
+    from edge.hil.ready import refuse_unready
     from robot.motord.protocol import SOCKET
     from robot.open import open_motors
     from robot.pi.gpio import open_factory
 
-    refuse_unfit(Examined(Machine(), plan.config, real=True))
+    refuse_unready(plan.config)
 
     def opening() -> PiBody:
         return PiBody(plan.config, WallClock(), camera=False, motors=lambda: open_motors(plan.config))

@@ -17,7 +17,7 @@ class Status(StrEnum):
     PASSED = "passed"
     FAILED = "failed"  # the part is not as it must be
     SKIPPED = "skipped"  # it has no meaning here, and the sentence says why
-    NOT_RUN = "not run"  # the run was ended before its turn
+    NOT_RUN = "not run"  # the run was ended before its turn, or something kept it from looking
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,10 @@ class Stopped(Exception):
 
 class NotHere(Exception):
     """The case has no meaning here; says why."""
+
+
+class NotLooked(Exception):
+    """The case has a meaning here, and something kept it from looking; says what. The run goes on."""
 
 
 def always(config: RobotConfig) -> str:

@@ -31,13 +31,11 @@ def real_bench(config: RobotConfig, operator: Operator, loop_s: float = 60.0) ->
     """The robot that this machine drives.
 
     Raises:
-        UnfitError: `edgebot doctor` says that it should not drive.
+        UsageError, UnfitError: as of `refuse_unready`.
     """
-    from edge.doctor.checks import refuse_unfit
-    from edge.doctor.machine import Machine
-    from edge.doctor.rows import Examined
+    from edge.hil.ready import refuse_unready
 
-    refuse_unfit(Examined(Machine(), config, real=True))
+    refuse_unready(config)
     clock = WallClock()
 
     def opening(changed: RobotConfig) -> Body:

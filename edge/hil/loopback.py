@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.guard import Guard
 from edge.hil.electrical import Electrical
-from edge.hil.found import Case, Found, NotHere, Series, always
+from edge.hil.found import Case, Found, NotHere, NotLooked, Series, always
 from edge.hil.operator import SIDES
 from edge.hil.senses import passed_on
 from edge.loop import Loop, Tick
@@ -225,7 +225,7 @@ def _victim(
             at = bench.clock.now()
             os.kill(target, number)
         except PermissionError:
-            raise NotHere(f"this user may not signal process {pid}; run it as the user of the service") from None
+            raise NotLooked(f"this user may not signal process {pid}; run it as the user of the service") from None
         try:
             bench.settle(limit + bench.slack_s + 0.3)
             driven = bench.driven(begin + 0.1, at)
@@ -245,7 +245,7 @@ def _driving(bench: Electrical) -> Iterator[tuple[subprocess.Popen[str], int]]:
             assert process.stdout is not None
             said = process.stdout.readline().strip()
             if not said.isdecimal():
-                raise NotHere("another process could not drive the motors; stop edgebot.service first")
+                raise NotLooked("another process could not drive the motors; `edgebot motors status` tells why")
             bench.tell(int(said))
             yield process, int(said)
         finally:

@@ -34,10 +34,15 @@ class Subject:
     """What was looked at."""
 
     robot: str  # its name
-    body: str  # "real", "simulated", "simulated pins"
+    body: str  # "real" or "simulated"
     kind: str  # "guided" or "loopback"
     started: datetime
     earlier: dict[str, dict[str, float]]  # an earlier calibration, of which what was not measured now is kept
+
+    @property
+    def simulated(self) -> bool:
+        """Whether what was measured is true of no real robot."""
+        return self.body != "real"
 
     @property
     def facts(self) -> dict[str, str]:
@@ -71,7 +76,7 @@ def write(
     merged = {table: dict(values) for table, values in subject.earlier.items()}
     for table, values in measured.items():
         merged.setdefault(table, {}).update(values)
-    toml = calibration.text(subject.robot, subject.facts["started"], merged) if measured else ""
+    toml = calibration.text(subject.robot, subject.facts["started"], merged, subject.simulated) if measured else ""
     files = {
         "report.html": page(subject, outcomes, toml),
         "junit.xml": junit(subject, outcomes),
@@ -164,7 +169,7 @@ def page(subject: Subject, outcomes: list[Outcome], toml: str) -> str:
             parts.append(f"<table>{rows}</table>")
         parts.append(f'<div class="plots">{"".join(map(svg, outcome.found.plots))}</div>')
     if toml:
-        parts.append(f"<h2>{calibration.NAME}</h2><p>Keep it beside robot.toml.</p><pre>{escape(toml)}</pre>")
+        parts.append(f"<h2>{calibration.NAME}</h2><pre>{escape(toml)}</pre>")
     return "\n".join(parts) + "</html>\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from edge.errors import EdgeError
-from edge.hil.found import Case, Found, NotHere, Outcome, Status, Stopped
+from edge.hil.found import Case, Found, NotHere, NotLooked, Outcome, Status, Stopped
 from edge.hil.operator import Gone, Operator, Safe
 from edge.signals import Interrupted, stop_on_signal
 from robot.clock import WallClock
@@ -102,6 +102,8 @@ class Run:
             self.bench.stop()
             if isinstance(error, NotHere):
                 status, sentence = Status.SKIPPED, str(error)
+            elif isinstance(error, NotLooked):
+                status, sentence = Status.NOT_RUN, str(error)
             elif isinstance(error, (Stopped, Gone)):
                 status, sentence = Status.NOT_RUN, str(error)
                 self._over = sentence

@@ -29,7 +29,7 @@ class Channel(Generic[S]):
         self._faults = faults
         self._chance = chance
         self._newest: S | None = first
-        self._healthy: S | None = None  # the last sample from before it stuck
+        self._healthy: S | None = None  # the last sample from before it stuck; where it always was, the first
         self._coming: deque[tuple[float, S]] = deque()  # with the time of arrival
         self._other = False  # of two samples the second
 
@@ -58,8 +58,8 @@ class Channel(Generic[S]):
                 sample = replace(sample, image=np.ascontiguousarray(sample.image[::2, ::2]))
             elif fault.kind is Kind.STUCK:
                 stuck = True
-                if self._healthy is not None:
-                    sample = replace(self._healthy, stamp=sample.stamp)
+                self._healthy = self._healthy or sample
+                sample = replace(self._healthy, stamp=sample.stamp)
             elif fault.kind is Kind.DELAY:
                 arrives += fault.value
         if not stuck:

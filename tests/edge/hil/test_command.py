@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import pytest
 
 from edge.cli import main
+from edge.commands import hil as command
+from edge.doctor.machine import Machine
 from edge.hil.operator import Gone, Hand, Person, Safe, Saw, Scene
 from edge.hil.plot import ticks
+from edge.hil.report import Subject
 from robot.config import EXAMPLE, load
 
 
@@ -55,6 +60,43 @@ def test_a_calibration_is_taken_into_use_and_added_to(place):
     assert hil("--sim", "--robot", "robot.toml", "--only", "range", "-o", "two") == 0
     found = tomllib.loads((place / "two" / "calibration.toml").read_text())
     assert found["light"]["bright"] == pytest.approx(load("robot.toml").light.bright) and "offset_m" in found["range"]
+
+
+def test_what_was_simulated_says_so_and_is_not_advised(place, capsys):
+    assert hil("--sim", "--robot", "robot.toml", "--only", "range", "-o", "out") == 0
+    assert (place / "out" / "calibration.toml").read_text().startswith("# Simulated")
+    said = capsys.readouterr().err
+    assert "simulated robot" in said and "cp " not in said and "deploy" not in said
+
+
+@pytest.mark.parametrize("deployed", [True, False])
+def test_where_a_calibration_is_taken_into_use(place, capsys, monkeypatch, deployed):
+    monkeypatch.setattr(command, "DEPLOYED", place if deployed else place / "nowhere")
+    subject = Subject("example", "real", "guided", datetime.now(UTC), {})
+    files = {name: place / "my out" / name for name in ("report.html", "calibration.toml")}
+    command._tell(files, place / "robot's.toml", subject)
+    said = capsys.readouterr().err
+    if deployed:  # its service reads the release's robot.toml
+        assert "cp " not in said and "on your laptop" in said and "./deploy.sh HOST --config-only" in said
+    else:
+        words = shlex.split(said.split("`")[1])
+        assert words == ["cp", str(files["calibration.toml"]), str(place / "calibration.toml")]
+
+
+@pytest.mark.parametrize("where", ["/proc/nope", "robot.toml"])
+def test_reports_that_cannot_be_written_are_told_first(place, capsys, where):
+    assert hil("--sim", "--robot", "robot.toml", "--only", "range", "-o", where) == 2
+    said = capsys.readouterr().err
+    assert f"'{where}' cannot be written" in said and said.count("\n") == 1  # no case was begun
+
+
+@pytest.mark.parametrize("state", ["active", "activating"])
+@pytest.mark.parametrize("kind", [("--only", "loop"), ("--loopback",)])
+def test_a_robot_that_drives_by_itself_is_refused(place, capsys, monkeypatch, state, kind):
+    monkeypatch.setattr(Machine, "run", lambda self, *words, limit_s=5.0: state if "edgebot.service" in words else None)
+    assert hil("--robot", "robot.toml", *kind) == 2
+    said = capsys.readouterr().err
+    assert "sudo systemctl stop edgebot" in said and said.count("\n") == 1 and not (place / "hil").exists()
 
 
 def test_a_broken_part_is_told_everywhere(place, capsys):

@@ -80,6 +80,7 @@ def test_a_weaker_motor_is_measured_as_such():
         ("stop", Fault("emergency_stop", "value", value=0.0)),
         ("stop", Fault("emergency_stop", "value", value=1.0)),
         ("stop", Fault("emergency_stop", "disconnect")),
+        ("stop", Fault("emergency_stop", "stuck")),
         ("motors", Fault("motors", "swapped")),
         ("motors", Fault("motor_left", "reversed")),
         ("motors", Fault("motor_right", "dead")),
@@ -87,17 +88,20 @@ def test_a_weaker_motor_is_measured_as_such():
         ("deadband", Fault("motor_right", "weak", value=0.2)),
         ("gain", Fault("motor_left", "weak", value=0.6)),
         ("gain", Fault("motor_right", "dead")),
+        ("range", Fault("range", "stuck")),
         ("range", Fault("range", "stuck", start_s=1.0)),
         ("range", Fault("range", "value", value=0.5)),
         ("range", Fault("range", "disconnect")),
         ("range", Fault("range", "nan")),
         ("range", Fault("range", "dropout", probability=0.5)),
         ("light", Fault("light", "swapped")),
+        ("light", Fault("light", "stuck")),
         ("light", Fault("light_left", "stuck", start_s=1.0)),
         ("light", Fault("light_right", "value", value=0.0)),
         ("light", Fault("light_left", "disconnect")),
         ("camera", Fault("camera", "value", value=0.0)),
         ("camera", Fault("camera", "value", value=255.0)),
+        ("camera", Fault("camera", "stuck")),
         ("camera", Fault("camera", "stuck", start_s=2.0)),
         ("camera", Fault("camera", "disconnect")),
         ("camera", Fault("camera", "delay", value=0.7)),
@@ -117,6 +121,13 @@ def test_a_broken_part_fails_its_case(name, fault):
     assert outcome.status is Status.FAILED and outcome.found.failures
     assert all(len(sentence) < 250 and "\n" not in sentence for sentence in outcome.found.failures)
     assert outcome.words
+
+
+@pytest.mark.parametrize("name", ["motors", "deadband", "gain", "rolling"])
+def test_motors_that_do_not_obey_fail_their_cases(monkeypatch, name):
+    monkeypatch.setattr(SimBody, "drive", lambda self, wheels, now=None: STOP)
+    outcome = run(name)
+    assert outcome.status is Status.FAILED and "do not obey" in outcome.words
 
 
 def test_nobody_in_front_of_the_camera_is_noticed():

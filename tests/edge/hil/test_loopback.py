@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edge.cli import main
+from edge.hil import loopback
 from edge.hil.cases import chosen
+from edge.hil.electrical import Electrical
 from edge.hil.found import Status
 from edge.hil.jumpers import jumpers
 from edge.hil.loopback import LOOPBACK
@@ -76,6 +79,24 @@ def test_a_jumper_that_is_off_fails_its_case(tmp_path, name, off):
     pin = getattr(plan, off) if isinstance(off, str) else off
     (outcome,) = run(tmp_path, name, off={pin}).outcomes
     assert outcome.status is Status.FAILED and outcome.found.failures, outcome.words
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("print('lost')", "could not drive"),
+        ("import os, time; print(os.getpid(), flush=True); time.sleep(9)", "may not signal process"),
+    ],
+)
+def test_harm_that_could_not_be_done_is_not_passed_over(tmp_path, monkeypatch, program, why):
+    def refuse(pid, number):
+        raise PermissionError
+
+    monkeypatch.setattr(Electrical, "victim", lambda self, wheels: [sys.executable, "-c", program])
+    monkeypatch.setattr(loopback, "os", SimpleNamespace(kill=refuse))
+    done = run(tmp_path, "killed,suspended")
+    assert [o.status for o in done.outcomes] == [Status.NOT_RUN] * 2 and not done.passed
+    assert all(why in o.words for o in done.outcomes)
 
 
 @pytest.mark.parametrize("works", [True, False])

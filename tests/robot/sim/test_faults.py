@@ -68,6 +68,14 @@ def test_a_stuck_sense_repeats_its_last_value_with_fresh_stamps(part):
     assert getattr(log[2.5], part) == getattr(HEALTHY[2.5], part)
 
 
+@pytest.mark.parametrize("part", ["light_left", "light_right", "range"])
+def test_a_sense_that_was_always_stuck_repeats_its_first_sample(part):
+    log = watch(Fault(part, "stuck"))
+    held = [getattr(senses, part) for t, senses in log.items() if t > 0.2]
+    assert len({reading.value for reading in held}) == 1
+    assert len({reading.stamp for reading in held}) > 10
+
+
 @pytest.mark.parametrize("part", ["light", "range"])
 def test_nan_is_handed_out_as_it_is(part):
     log = watch(Fault(part, "nan", 1.0))
