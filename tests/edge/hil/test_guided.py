@@ -114,7 +114,7 @@ def test_a_weaker_motor_is_measured_as_such():
         ("rolling", Fault("range", "stuck", start_s=1.0)),
         ("rolling", Fault("range", "disconnect", start_s=2.5)),
     ],
-    ids=lambda value: value if isinstance(value, str) else f"{value.part}:{value.kind}:{value.value:g}",
+    ids=lambda of: of if isinstance(of, str) else f"{of.part}:{of.kind}:{of.start_s:g}:{of.value:g}",
 )
 def test_a_broken_part_fails_its_case(name, fault):
     outcome = run(name, fault)
