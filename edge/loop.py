@@ -26,6 +26,7 @@ from edge.timing import Latency
 from edge.types import Observation, Policy
 from robot.clock import VirtualClock, WallClock
 from robot.kinematics import twist_from_wheels
+from robot.motor_port import LinkLost
 from robot.types import STOP, Body, Clock, Command, Reading, Senses, Twist, Wheels
 
 __all__ = ["Loop", "Tick"]
@@ -137,6 +138,8 @@ class Loop:
             due = start + step * period
             if duration_s is not None and steps is not None and step >= steps:
                 clock.sleep_until(start + duration_s)
+                if self._failing_since is not None:
+                    raise EdgeError(f"{self._said[0]}; that was still so when the run's time was up")
                 return Ended.DURATION
             clock.sleep_until(due)
             tick = self._step(due)
@@ -209,7 +212,8 @@ class Loop:
             self.body.stop()
             self._applied = command = STOP
             acted, driven = clock.now(), watch()
-            reason, message = Reason.FAULT, self._failed(stage, error, now)
+            reason = Reason.LOST_LINK if isinstance(error, LinkLost) else Reason.FAULT
+            message = self._failed(stage, error, now)
         else:
             self._failing_since = None
             latencies["sense"].add(sensed - began)

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     BAD_FRAME = "bad_frame"  # its pictures are frozen, black or of another size
     STALE_COMMAND = "stale_command"  # it took too long from the senses to the command
     OVERRUN = "overrun"  # the iteration took longer than its period
-    LOST_LINK = "lost_link"  # nothing young enough came from whoever drives over a link
+    LOST_LINK = "lost_link"  # nothing young enough came over a link: of who drives, or of the body that is driven
     NOT_FINITE = "not_finite"  # the wanted command is NaN or infinite
     FAULT = "fault"  # the policy, perception, the body or the guard raised an exception
     SHUTDOWN = "shutdown"

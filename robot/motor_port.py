@@ -22,6 +22,10 @@ class MotorsLost(RobotError):
     """The motors' process does not answer. It stops the wheels by itself; driving may go on once it answers again."""
 
 
+class LinkLost(MotorsLost):
+    """Nothing young enough comes from a body at the other end of a network. Its wheels are at zero by themselves."""
+
+
 class MotorDriver(Protocol):
     """What turns duties into voltage: an H-bridge on pins, or a simulated motor."""
 

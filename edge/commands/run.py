@@ -56,6 +56,15 @@ def main(argv: list[str]) -> int:
         )
     if args.body is not None and (args.sim or args.robot is not None):
         raise UsageError("--body brings its own robot; leave out --sim and --robot")
+    there = {
+        "--seed": args.seed is not None, "--task": args.task, "--level": args.level, "--fault": args.fault,
+        "--realtime": args.realtime,
+    }  # fmt: skip
+    if args.body is not None and (given := [name for name, is_given in there.items() if is_given]):
+        raise UsageError(
+            f"{' and '.join(given)}: that is said where the robot is simulated, to `edgebot sim --serve`, which keeps "
+            "to the wall clock; leave it out here"
+        )
     if args.robot is not None and not args.sim and (args.realtime or args.task or args.level or args.fault):
         raise UsageError("--realtime, --task, --level and --fault are for simulated runs; add --sim, or leave them out")
     recording = wanted(args)
@@ -97,14 +106,14 @@ def _drive(args: Namespace, config: RobotConfig, recording: Wanted, remote: Remo
 
         policy = Held(policy, args.hold)
     linked = args.policy == "link"
-    task = args.task or task_of(policy)
+    task, seed = args.task or task_of(policy), args.seed or 0
     room = None
     if args.sim:
         from robot.sim.rooms import make_room
 
-        room = make_room(task, args.level or "easy", args.seed)
+        room = make_room(task, args.level or "easy", seed)
     settings = Settings(
-        room=room, seed=args.seed, task="" if linked else task_of(policy, task), realtime=args.realtime or linked,
+        room=room, seed=seed, task="" if linked else task_of(policy, task), realtime=args.realtime or linked,
         rate_hz=args.rate, motord=args.motord,
         camera=args.camera, detector=detector_of(args.detector, args), score=score_of(args, policy),
         record=recording.path,
@@ -211,7 +220,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--hold", type=Path, metavar="FILE", help="while FILE is there: do everything, and keep the wheels at zero"
     )
-    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the room and of all chance (default 0)")
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), help="of the room and of all chance (default 0)")
     parser.add_argument(
         "--duration", type=number(0.02, 1e6, "seconds"), metavar="S", help="seconds (default with --sim: 60, follow 75)"
     )

@@ -21,6 +21,8 @@ Each run begins in the same room anew; the simulation says how each ended. One r
 are at zero 0.2 s after the last command that came through (drive.command_timeout_s), and at once when the connection
 closes. Ctrl-C ends it."""
 
+LISTEN = "127.0.0.1:7246"
+
 
 def main(argv: list[str]) -> int:
     """Serve until Ctrl-C. Returns the exit code."""
@@ -40,7 +42,7 @@ def main(argv: list[str]) -> int:
     if config.camera is not None:  # whose lens is ideal
         config = config.model_copy(update={"camera": config.camera.ideal()})
     room = make_room(args.task, args.level, args.seed)
-    family, place = resolve(args.listen, listening=True)
+    family, place = resolve(args.listen, listening=True, example=LISTEN)
     token = read_token(args.token, make=True)
 
     def opening() -> Any:
@@ -75,8 +77,8 @@ def _parser() -> Parser:
     parser = Parser("sim", "Serve a simulated robot over the network: the processor in the loop.", EXAMPLES)
     parser.add_argument("--serve", action="store_true", help="serve until Ctrl-C")
     parser.add_argument(
-        "--listen", default="127.0.0.1:7246", metavar="HOST:PORT",
-        help="where (default 127.0.0.1:7246, this machine only; 0.0.0.0:7246 for all networks)",
+        "--listen", default=LISTEN, metavar="HOST:PORT",
+        help=f"where (default {LISTEN}, this machine only; 0.0.0.0:7246 for all networks)",
     )  # fmt: skip
     parser.add_argument("--token", type=Path, metavar="FILE", help="what runtimes must have too; made where missing")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of the simulated robot")

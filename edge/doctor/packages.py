@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge.deploy.pi.place import Place
+from edge.doctor.machine import Machine
 from edge.doctor.rows import Examined, Row, failure, ok, skipped
 
 NEEDED = ("numpy", "opencv-python-headless", "pydantic", "rich", "mcap", "gpiozero")
@@ -80,19 +82,28 @@ def interpreter(examined: Examined) -> Iterator[Row]:
     """One that opens the shipped detector."""
     from edge.errors import ModelError
     from edge.interpreter import open_model
+    from edge.manifest import read
     from edge.perception.detector import SHIPPED
 
     try:
+        read(SHIPPED)
+    except ModelError:  # which `models` tells
+        yield from interpreter_there(examined)
+        return
+    try:
         opened, _ = open_model(SHIPPED, "detector")
     except ModelError as error:
-        yield failure("interpreter", str(error), "pip install ai-edge-litert")
+        forced = "EDGEBOT_INTERPRETER" in examined.machine.environment
+        yield failure(
+            "interpreter", str(error), "unset EDGEBOT_INTERPRETER" if forced else "pip install ai-edge-litert"
+        )
         return
     version = next(filter(None, map(examined.machine.version, _distributions(opened.backend))), "")
     yield ok("interpreter", f"{opened.backend} {version}".strip())
 
 
 def interpreter_there(examined: Examined) -> Iterator[Row]:
-    """The short form of `interpreter`: whether one is installed."""
+    """Whether one is installed: all that can be said without a model to open."""
     found = [package for package in INTERPRETERS if examined.machine.version(package)]
     if found:
         yield ok("interpreter", ", ".join(found))
@@ -111,11 +122,18 @@ def models(examined: Examined) -> Iterator[Row]:
         try:
             _, manifest = read(path)
         except ModelError as error:
-            own = path in shipped
-            mend = "pip install --force-reinstall --no-deps edgebot" if own else f"edgebot convert RUN -o {path}"
-            yield failure(f"model {path.name}", str(error), mend)
+            yield failure(f"model {path.name}", str(error), _anew(path, path in shipped, examined.machine))
         else:
             yield ok(f"model {path.name}", f"{manifest.kind} {manifest.name}, sha256 {manifest.sha256[:12]}")
+
+
+def _anew(path: Path, own: bool, machine: Machine) -> str:
+    """What brings a damaged model back, where it lies."""
+    if path.is_relative_to(Place(machine.root).opt):
+        return "./deploy.sh HOST  # on the laptop"
+    if own:
+        return "pip install --force-reinstall --no-deps --no-build-isolation .  # in edgebot's source tree"
+    return f"scp LAPTOP:{path.name} {path}" if machine.is_pi else f"edgebot convert RUN -o {path}"
 
 
 def numbers(version: str) -> tuple[int, ...]:

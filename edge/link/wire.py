@@ -161,8 +161,10 @@ def read_token(path: Path | None, make: bool = False, made_by: str = "`edgebot r
     return token
 
 
-def resolve(address: str, listening: bool = False) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Family and address of `host:port`, `[v6]:port` or a port alone (this machine).
+def resolve(
+    address: str, listening: bool = False, example: str = "robot.local:7245"
+) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Family and address of `host:port`, `[v6]:port` or a port alone (this machine); who is wrong sees `example`.
 
     Raises:
         UsageError: it is none, or the host is not known.
@@ -170,7 +172,7 @@ def resolve(address: str, listening: bool = False) -> tuple[socket.AddressFamily
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and 0 <= int(port) <= 65535 and (listening or int(port))):
-        raise UsageError(f"{address!r} is no address; write it like robot.local:7245")
+        raise UsageError(f"{address!r} is no address; write it like {example}")
     flags = socket.AI_PASSIVE if listening else 0
     try:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_DGRAM, flags=flags)

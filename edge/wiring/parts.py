@@ -31,8 +31,8 @@ class Part:
 
 def parts(config: RobotConfig) -> list[Part]:
     """Every part that hangs on the header, the bridge first. Grounds and supplies are given pins of their own."""
-    grounds, threes, fives = iter(_middle_first("GND")), iter(pins_of("3V3")), iter(pins_of("5V"))
-    found = [_bridge(config, next(grounds))]
+    grounds, threes, fives = iter(_middle_first("GND")), pins_of("3V3"), iter(pins_of("5V"))
+    found = [_bridge(config, next(grounds), threes[1])]
     sonar = config.range
     found.append(
         Part(
@@ -47,15 +47,14 @@ def parts(config: RobotConfig) -> list[Part]:
         )
     )
     if config.light.kind == "ldr":
-        three, ground = next(threes), next(grounds)
         found.append(
             Part(
                 "Light: 2 LDRs, 2 capacitors 1 uF",
                 (
-                    Terminal("both LDRs", three),
+                    Terminal("both LDRs", threes[0]),
                     Terminal("left: LDR + 330 Ohm", PIN_OF[config.light.left], "330 Ohm to 1 uF to GND"),
                     Terminal("right: LDR + 330 Ohm", PIN_OF[config.light.right], "330 Ohm to 1 uF to GND"),
-                    Terminal("both capacitors", ground),
+                    Terminal("both capacitors", next(grounds)),
                 ),
                 "light",
             )
@@ -65,7 +64,7 @@ def parts(config: RobotConfig) -> list[Part]:
             Part(
                 "MCP3008 (light on its channels)",
                 (
-                    Terminal("VDD, VREF", next(threes)),
+                    Terminal("VDD, VREF", threes[0]),
                     Terminal("CLK", PIN_OF[11]),
                     Terminal("DOUT", PIN_OF[9]),
                     Terminal("DIN", PIN_OF[10]),
@@ -103,7 +102,7 @@ def parts(config: RobotConfig) -> list[Part]:
     return found
 
 
-def _bridge(config: RobotConfig, ground: int) -> Part:
+def _bridge(config: RobotConfig, ground: int, three: int) -> Part:
     drive = config.drive
     enabled = drive.left.enable_pin is not None
     names = {"forward_pin": "IN1/AIN1", "backward_pin": "IN2/AIN2", "enable_pin": "ENA/PWMA"}
@@ -117,6 +116,8 @@ def _bridge(config: RobotConfig, ground: int) -> Part:
             shown = shown.replace("AIN", "BIN").replace("PWMA", "PWMB") if side == "right" else shown
             word = key.removesuffix("_pin")
             terminals.append(Terminal(f"{shown}  {side} {word}", PIN_OF[number], pull_down=True))
+    # Else it sleeps: its own resistor pulls this pin down (datasheets of the TB6612FNG and the DRV8833).
+    terminals.append(Terminal("VCC, STBY (TB6612)" if enabled else "nSLEEP (SLP, EEP)", three))
     terminals.append(Terminal("GND (common)", ground))
     terminals.append(Terminal("VM / VS", None, "motors' supply, see below"))
     chip = "L298N, TB6612" if enabled else "DRV8833"

@@ -15,15 +15,18 @@ from robot.clock import WallClock
 from robot.config import RobotConfig
 from robot.errors import RobotError
 from robot.kinematics import duties
-from robot.motor_port import MotorsLost
+from robot.motor_port import LinkLost
 from robot.remote import wire
 from robot.remote.server import exactly
 from robot.remote.wire import Channel, Kind, WireError
 from robot.types import Clock, Command, Frame, Reading, Senses, Wheels
 
 CONNECT_S = 5.0
+OPENING_S = 30.0
+"""How long a slow machine may take to open its world, between letting us in and the first senses."""
 LOST_S = 0.3
 """Without a word from the simulation for so long, its wheels have stopped by themselves."""
+_SILENT_S = 1.0  # and for so long: the connection may be half open, so another is tried
 _AGAIN_S = 0.25
 _PING_S = 0.2
 _WINDOW = 128  # of the newest round trips, the shortest sets the clocks
@@ -67,16 +70,18 @@ class RemoteBody:
         self._sent: dict[int, float] = {}
         self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)  # (round trip, local minus server clock)
         self._offset: float | None = None
-        self._heard_stamp, self._heard_at, self._ping_at = 0.0, -inf, -inf
+        self._heard_stamp, self._heard_at, self._ping_at, self._silent_at = 0.0, -inf, -inf, inf
         self._readings: dict[str, Reading | None] = {}
         self._frame: Frame | None = None
         self._fault = self._last = ""
         self.applied = Wheels(0.0, 0.0)
         self._first = threading.Event()
         self.config = self._connect()
+        # Before the switch is too old for the guard, who would call a lost link an emergency stop.
+        self._lost_s = min(LOST_S, 0.8 * self.config.guard.sense_stale_s)
         self._thread = threading.Thread(target=self._listen, name="remote body", daemon=True)
         self._thread.start()
-        if not self._first.wait(CONNECT_S):
+        if not self._first.wait(OPENING_S):
             self.close()
             raise RobotError(f"the simulation at {address} sends no senses; start it again")
 
@@ -87,10 +92,16 @@ class RemoteBody:
         return self
 
     def sense(self) -> Senses:
-        """The newest of every sense, with the stamps of this machine's clock. Never blocks."""
+        """The newest of every sense, with the stamps of this machine's clock. Never blocks.
+
+        Raises:
+            LinkLost: the link is gone, or so slow that what comes is too old; the wheels there are at zero.
+            RobotError: the body is closed.
+        """
         if self._closed:
             raise RobotError("the robot is closed; open it again to sense")
         now = self.clock.now()
+        self._check_link(now)
         readings, frame = self._readings, self._frame
         return Senses(stamp=now, frame=frame if self._camera else None, **readings)  # type: ignore[arg-type]
 
@@ -99,7 +110,7 @@ class RemoteBody:
 
         Raises:
             ValueError: the command is not finite; a stop was sent before.
-            MotorsLost: the link is gone; the wheels there are at zero by themselves.
+            LinkLost: the link is gone; the wheels there are at zero by themselves.
             RobotError: the body is closed.
         """
         if self._closed:
@@ -109,14 +120,20 @@ class RemoteBody:
             self.stop()
             raise ValueError(f"{command!r} is not finite or beyond the limits; the wheels are stopped")
         now = self.clock.now()
-        silent = now - self._heard_at
-        if self._socket is None or silent > LOST_S:
-            raise MotorsLost(self._fault or f"the simulation at {self.address} has been silent for {silent:.1f} s")
+        self._check_link(now)
         # By the server's clock, and too early by the way of the newest senses: a command never lives too long.
         begun = self._heard_stamp + ((now if since is None else since) - self._heard_at)
         if not self._send(Kind.DRIVE, wire.DRIVE.pack(wheels.left, wheels.right, begun)):
-            raise MotorsLost(self._fault)
+            raise LinkLost(self._fault)
         return wheels
+
+    def _check_link(self, now: float) -> None:
+        offset = self._offset
+        if self._socket is None or offset is None or now - (self._heard_stamp + offset) > self._lost_s:
+            raise LinkLost(
+                self._fault or f"nothing young enough comes from the simulation at {self.address}; the wheels there "
+                "are at zero"
+            )
 
     def stop(self) -> None:
         """Wheels to zero, now. Idempotent, never raises."""
@@ -192,6 +209,7 @@ class RemoteBody:
             self._socket, self._channel, self._fault = connection, channel, ""
             self._sent.clear()
             self._recent.clear()
+            self._offset, self._silent_at = None, self.clock.now() + OPENING_S
         self._send(Kind.CAMERA, b"\1" if self._camera else b"\0")
         return config
 
@@ -221,7 +239,10 @@ class RemoteBody:
             try:
                 data = connection.recv(65536)
             except TimeoutError:
-                data = b""
+                raise WireError(
+                    f"it has let us in, and says nothing for {CONNECT_S:g} s; it is too busy, or hangs: try again, or "
+                    "start it again"
+                ) from None
             if not data:
                 raise WireError("it has closed the connection; has it a driver already?")
             messages = channel.feed(data)
@@ -272,7 +293,7 @@ class RemoteBody:
                 try:
                     data = connection.recv(262144)
                 except TimeoutError:
-                    if self.clock.now() - self._heard_at > 1.0:
+                    if self.clock.now() > self._silent_at:
                         raise OSError("silent") from None
                     continue
                 if not data:
@@ -286,8 +307,8 @@ class RemoteBody:
             except (OSError, WireError, ValueError) as error:
                 if not self._closed:
                     self.losses += 1
-                    self._last = str(error)
-                    self._drop(f"the link to {self.address} is lost ({error}); the wheels there are at zero")
+                    self._last = str(getattr(error, "strerror", None) or error)
+                    self._drop(f"the link to {self.address} is lost ({self._last}); the wheels there are at zero")
 
     def _take(self, kind: Kind, contents: bytes, now: float) -> None:
         if kind is Kind.SENSES:
@@ -299,7 +320,7 @@ class RemoteBody:
                 self.trips.append(trip)
                 self._recent.append((trip, now - trip / 2 - stamp))
                 self._offset = min(self._recent)[1]
-            self._heard_stamp, self._heard_at = stamp, now
+            self._heard_stamp, self._heard_at, self._silent_at = stamp, now, now + _SILENT_S
             self.applied = Wheels(*applied)
             if self._offset is not None:
                 offset = self._offset

@@ -140,13 +140,13 @@ class Server:
         return Channel(wire.proof(self._token, b"key", own, theirs), b"server", b"client"), run
 
     def _serve(self, connection: socket.socket, channel: Channel, run: bytes, who: str) -> None:
+        connection.sendall(channel.pack(Kind.CONFIG, self._config.model_dump_json().encode()))  # first: a world is slow
         if run != self._run:  # the same run comes back after a broken link, and finds its world as it was
             self._leave_body()
             self._run, self._body = run, self._opening()
         body: Any = self._body
         self._say(f"{who} drives")
         talk = _Talk(connection, channel, body, self._now)
-        talk.put(Kind.CONFIG, self._config.model_dump_json().encode())
         try:
             left = talk.until_gone(lambda: self._closing)
         finally:
@@ -187,7 +187,7 @@ class _Talk:
             now = self._now()
             if now >= due:
                 due = max(due + PERIOD_S, now)
-                self._tell(self._body.sense())
+                self._tell(self._body.sense(self._camera))
             if now - self._heard_at > SILENT_S:
                 self.why = f"silent for {SILENT_S:g} s"
                 return False
@@ -232,7 +232,7 @@ class _Talk:
         since = self._now() - self._heard_at
         self.put(Kind.SENSES, wire.pack_senses(senses, self._heard, since, self._applied.left, self._applied.right))
         frame = senses.frame
-        if self._camera and frame is not None and frame.stamp > self._frame_at:
+        if frame is not None and frame.stamp > self._frame_at:
             import cv2
 
             self._frame_at = frame.stamp

@@ -111,13 +111,18 @@ class SimBody:
         """Seconds that the world has lived."""
         return self.world.time
 
-    def sense(self) -> Senses:
-        """The newest sample of every sense. Raises `RobotError` after `close`."""
+    def sense(self, look: bool = True) -> Senses:
+        """The newest sample of every sense; without a frame, and without rendering one, where `look` is False.
+
+        Raises `RobotError` after `close`.
+        """
         with self._lock:
             if self._closed:
                 raise RobotError("the robot is closed; open it again to sense")
             now = self.catch_up()
-            self._develop()
+            look = look and self._lens is not None
+            if look:
+                self._develop()
             bumpers = self.config.bumpers is not None
             extras = {part: [_reading(side, now) for side in sides] for part, sides in self._extras.items()}
             none = (None, None)
@@ -126,7 +131,7 @@ class SimBody:
                 light_left=_reading(self._left, now),
                 light_right=_reading(self._right, now),
                 range=_reading(self._range, now),
-                frame=self._frames.newest(now) if self._lens is not None else None,
+                frame=self._frames.newest(now) if look else None,
                 bump_left=_reading(self._bump_left, now) if bumpers else None,
                 bump_right=_reading(self._bump_right, now) if bumpers else None,
                 emergency_stop=self._emergency_stop(now),
@@ -239,7 +244,7 @@ class SimBody:
             self._exposed = (now, world.pose[:, 0].copy(), world.persons(0), world.tick)
 
     def _develop(self) -> None:
-        if self._lens is None or self._exposed is None:
+        if self._exposed is None:
             return
         stamp, pose, persons, number = self._exposed
         self._exposed = None

@@ -49,6 +49,9 @@ def test_every_pin_has_one_wire(robot):
     assert gpios == set(robot.pins().values())
     motors = {PIN_OF[pin] for name, pin in robot.pins().items() if name.startswith("drive.")}
     assert {t.pin for part in found for t in part.terminals if t.pull_down} == motors
+    # The datasheets: a TB6612 has a supply of its logic's and sleeps without STBY, a DRV8833 sleeps without nSLEEP.
+    awake = "VCC, STBY (TB6612)" if robot.drive.left.enable_pin is not None else "nSLEEP (SLP, EEP)"
+    assert [label(t.pin) for t in found[0].terminals if t.name == awake] == ["3.3 V"]
 
 
 @pytest.mark.parametrize("robot", ROBOTS.values(), ids=ROBOTS)

@@ -10,15 +10,20 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 
+from edge.guard import MOVING, Guard, Reason
+from edge.loop import Loop
+from edge.policies import make
+from edge.summary import Ended
 from robot.clock import WallClock
 from robot.config import load
 from robot.errors import RobotError
-from robot.motor_port import MotorsLost
+from robot.motor_port import LinkLost
 from robot.open import open_body
 from robot.remote import wire
 from robot.remote.body import RemoteBody, parse
 from robot.remote.server import Server, exactly
 from robot.remote.wire import Channel, Kind, WireError, pack_senses, unpack_senses
+from robot.sim.camera import Camera
 from robot.sim.rooms import make_room
 from robot.types import STOP, Reading, Senses, Twist, Wheels
 
@@ -32,10 +37,11 @@ ROOM = make_room("light", "easy", 7)
 class Host:
     """A served simulation in this process, whose wheels can be looked at."""
 
-    def __init__(self):
+    def __init__(self, opening_s=0.0):
         self.said, self.bodies, self.ended = [], [], []
 
         def opening():
+            time.sleep(opening_s)
             self.bodies.append(open_body(SMALL, "sim", WallClock(), ROOM, seed=1))
             return self.bodies[-1]
 
@@ -64,14 +70,17 @@ def host():
 
 def wait(true, what):
     until = time.monotonic() + PATIENCE_S
-    while not true():
+    while True:
+        with suppress(LinkLost):  # a machine that is too busy to answer for a moment is no fault
+            if true():
+                return
         assert time.monotonic() < until, what
         time.sleep(0.005)
 
 
 def push(body):
     """Drive once; a machine that is too busy to answer for a moment is no fault."""
-    with suppress(MotorsLost):
+    with suppress(LinkLost):
         body.drive(Wheels(0.4, 0.3))
 
 
@@ -87,8 +96,9 @@ def test_it_senses_and_drives_as_the_body_does(host):
         assert body.config == SMALL
         drive(body)
         wait(lambda: (push(body), host.wheels)[1] == Wheels(0.4, 0.3), "it does not drive")
-        wait(lambda: body.sense().range.stamp > 0 and body.sense().light_left.value is not None, "no senses")
-        senses = body.sense()
+        found = []
+        wait(lambda: (found.append(body.sense()), found[-1].light_left.value is not None)[1], "no senses")
+        senses = found[-1]
         age = senses.stamp - senses.range.stamp
         assert 0 <= age < 1.0 and senses.frame is None and senses.emergency_stop.value == 0.0
         body.stop()
@@ -102,8 +112,9 @@ def test_it_senses_and_drives_as_the_body_does(host):
 
 def test_frames_come_when_they_are_wanted(host):
     with RemoteBody(host.address, TOKEN).watching(True) as body:
-        wait(lambda: body.sense().frame is not None, "no frame")
-        frame = body.sense().frame
+        found = []
+        wait(lambda: (found.append(body.sense().frame), found[-1] is not None)[1], "no frame")
+        frame = found[-1]
         assert frame.image.shape == (48, 64, 3) and frame.stamp <= time.monotonic()
         truth = host.bodies[-1].sense().frame.image
         assert np.abs(frame.image.astype(int) - truth).mean() < 12  # the same picture, RGB, but for JPEG's loss
@@ -120,8 +131,7 @@ def test_the_wheels_are_at_zero_when_the_link_is_gone(host, how):
     elif how == "closed":
         body._socket.shutdown(socket.SHUT_RDWR)
     else:
-        body._heard_stamp -= 1.0  # what it sends now comes of old senses
-        push(body)
+        body._send(Kind.DRIVE, wire.DRIVE.pack(0.4, 0.3, body._heard_stamp - 1.0))  # it comes of old senses
     wait(lambda: host.wheels == STOP, "the wheels turn on")
     took = time.monotonic() - gone
     assert took < CONFIG.drive.command_timeout_s + 0.6  # and this machine's own delays
@@ -139,13 +149,80 @@ def test_it_comes_back_to_the_same_world(host):
         def drives():
             try:
                 body.drive(Wheels(0.4, 0.3))
-            except MotorsLost as error:
+            except LinkLost as error:
                 assert "\n" not in str(error)
                 return False
             return host.wheels != STOP
 
         wait(drives, "the link does not come back")
         assert len(host.bodies) == 1 and "lost" in body.note
+
+
+def hold(host):
+    """Let the served body, and so the server, say nothing more; returns what lets it go on."""
+    host.bodies[-1]._lock.acquire()
+    return host.bodies[-1]._lock.release
+
+
+@pytest.mark.parametrize("how", ["silent", "gone"])
+def test_a_lost_link_is_called_so_and_ends_the_run(host, how):
+    body, let_go = RemoteBody(host.address, TOKEN), []
+
+    def lose(tick):
+        if tick.index == 10:
+            let_go.append(hold(host) if how == "silent" else host.close)
+            if how == "gone":
+                let_go.pop()()
+
+    loop = Loop(body, make("straight", body.config), Guard(body.config), body.clock)
+    summary = loop.run(1.4, on_tick=lose)
+    for each in let_go:
+        each()
+    body.close()
+    assert summary.ended is Ended.FAULT and "wheels there are at zero; that was still so" in summary.message
+    assert summary.reasons[Reason.LOST_LINK] > 30 and Reason.EMERGENCY_STOP not in summary.reasons
+
+
+def test_a_link_that_comes_back_fails_no_run(host):
+    body, let_go, reasons = RemoteBody(host.address, TOKEN), [], []
+
+    def blink(tick):
+        reasons.append(tick.reason)
+        if tick.index == 10:
+            let_go.append(hold(host))
+        elif let_go and reasons.count(Reason.LOST_LINK) == 5:
+            let_go.pop()()
+
+    loop = Loop(body, make("straight", body.config), Guard(body.config), body.clock)
+    summary = loop.run(PATIENCE_S, lambda: Reason.LOST_LINK in reasons and reasons[-1] in MOVING, blink)
+    body.close()
+    assert summary.ended is Ended.GOAL and "fault" not in summary.reasons
+
+
+def test_nothing_is_rendered_that_nobody_wants(host, monkeypatch):
+    rendered, render = [], Camera.render
+    monkeypatch.setattr(Camera, "render", lambda *given: (rendered.append(1), render(*given))[1])
+    with RemoteBody(host.address, TOKEN) as body:
+        drive(body)
+        assert host.bodies[-1].seconds > 2 / SMALL.camera.fps and not rendered
+        body.watching(True)
+        wait(lambda: rendered, "no frame")
+
+
+def test_a_world_that_opens_slowly_is_waited_for(monkeypatch):
+    monkeypatch.setattr("robot.remote.body.CONNECT_S", 0.4)
+    monkeypatch.setattr("robot.remote.body._SILENT_S", 0.4)
+    host = Host(opening_s=1.2)
+    with RemoteBody(host.address, TOKEN) as body:
+        assert body.losses == 0 and body.sense().range is not None
+    host.close()
+
+
+def test_a_server_that_hangs_is_told_from_one_that_has_a_driver(host, monkeypatch):
+    monkeypatch.setattr("robot.remote.body.CONNECT_S", 0.4)
+    monkeypatch.setattr(Server, "_serve", lambda *given: time.sleep(0.8))
+    with pytest.raises(RobotError, match="says nothing for 0.4 s"):
+        RemoteBody(host.address, TOKEN)
 
 
 def test_a_new_run_gets_a_new_world(host):

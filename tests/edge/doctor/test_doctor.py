@@ -19,6 +19,7 @@ from edge.doctor import jitter, lines
 from edge.doctor.checks import CHECKS, UnfitError, examine, fit, refuse_unfit
 from edge.doctor.machine import Machine
 from edge.doctor.rows import Level, Row
+from edge.perception.detector import SHIPPED
 from robot.config import RobotConfig, load
 from tests.edge.doctor.captured import PIS, CapturedPi, examined
 
@@ -209,6 +210,39 @@ def test_a_damaged_model_is_a_failure(pi: CapturedPi, tmp_path: Path) -> None:
     rows = examine(examined(pi, models=(damaged,)))
     assert found(rows, "model mine.tflite").level is F
     assert found(rows, "model person.tflite").level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("folder", "shipped", "mend"),
+    [
+        ("opt/edgebot/envs/x/edge/models", True, "./deploy.sh HOST"),
+        ("opt/edgebot/current/models", False, "./deploy.sh HOST"),
+        ("home/pi/.venv/edge/models", True, "--no-build-isolation ."),
+        ("home/pi", False, "scp LAPTOP:mine.tflite "),
+    ],
+)
+def test_an_altered_model_is_the_models_fault_and_mended_where_it_lies(
+    pi: CapturedPi, monkeypatch: pytest.MonkeyPatch, folder: str, shipped: bool, mend: str
+) -> None:
+    model = pi.root / folder / "mine.tflite"
+    data = bytearray(SHIPPED.read_bytes())
+    data[len(data) // 3] ^= 1
+    model.parent.mkdir(parents=True)
+    model.write_bytes(data)
+    if shipped:
+        monkeypatch.setattr("edge.perception.detector.SHIPPED", model)
+    rows = examine(examined(pi, models=() if shipped else (model,)))
+    first = next(row for row in rows if row.level is F)
+    assert first.check == "model mine.tflite" and "was altered" in first.found and mend in first.mend
+
+
+def test_an_interpreter_that_the_environment_forces_is_let_go(
+    pi: CapturedPi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBOT_INTERPRETER", "abacus")
+    pi.environment["EDGEBOT_INTERPRETER"] = "abacus"
+    row = found(examine(examined(pi)), "interpreter")
+    assert row.level is F and row.mend == "unset EDGEBOT_INTERPRETER"
 
 
 class Laptop(CapturedPi):
