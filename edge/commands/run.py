@@ -48,7 +48,7 @@ SCORE = 0.4
 
 def main(argv: list[str]) -> int:
     """Parse, run, tell. Returns the exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     if not args.sim and args.robot is None and args.body is None:
         raise UsageError(
             "say which robot: --sim for a simulated one, --robot robot.toml for a real one, --body tcp://HOST for one "
@@ -194,7 +194,8 @@ def limit_s(task: str) -> float:
     return APPROACH_S + FOLLOW_S if task == "follow" else DEFAULT_S
 
 
-def _parser() -> Parser:
+def parser() -> Parser:
+    """Its arguments."""
     parser = Parser("run", "Run a policy on a robot, or on a simulated one, with the guard between.", EXAMPLES)
     parser.add_argument("--sim", action="store_true", help="a simulated robot (with --robot: of that description)")
     parser.add_argument("--robot", type=Path, metavar="FILE", help="robot.toml of a real robot; the example without it")

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,10 @@ def deploy(target: Target, link: Link, wanted: Wanted | None, options: Options, 
     agent = _agent(link, facts["home"])
     with _locked(link, agent, facts, options, tell) as session:
         if options.set_clock and abs(skew) > 2:
-            session.ask("clock", now=time.time())
+            if options.dry:
+                tell(f"would set its clock, which is {'ahead' if skew > 0 else 'behind'} by {_long(abs(skew))}")
+            else:
+                session.ask("clock", now=time.time())
         if options.do == "status":
             return _status(session.ask("status"))
         if options.do == "uninstall":
@@ -79,7 +83,9 @@ def deploy(target: Target, link: Link, wanted: Wanted | None, options: Options, 
                 link.run(f"rm -rf {shlex.quote(facts['home'])}/.cache/edgebot")
             return outcome
         if options.do == "prune":
-            gone = session.ask("keep", count=options.keep)["removed"]
+            gone = session.ask("keep", count=options.keep, dry=options.dry)["removed"]
+            if options.dry:
+                return Outcome(True, f"would remove {', '.join(gone) if gone else 'nothing'}")
             return Outcome(True, f"{len(gone)} releases removed" if gone else "nothing to remove")
         if options.do == "rollback":
             back = session.ask("rollback")
@@ -150,7 +156,7 @@ def _release(
         tell("rebooting")
         session.ask("reboot")
         session.close()
-        _await_boot(link)
+        _await_boot(link, facts.get("boot", ""))
         with _locked(link, agent, facts, options, tell) as again:
             return _finish(again, new, options, tell)
     return _finish(session, new, options, tell)
@@ -254,10 +260,11 @@ def _agent(link: Link, home: str) -> str:
 def _locked(link: Link, agent: str, facts: dict[str, str], options: Options, tell: Tell) -> Session:
     """A session, which holds the robot's lock; waits for who has it."""
     who, root = f"{getpass.getuser()}@{socket.gethostname()}", facts.get("sudo") == "root"
+    password = options.password if facts.get("sudo") == "no" else ""
     until, told = time.monotonic() + options.wait_s, False
     while True:
         try:
-            return link.session(agent, who, root, options.password, tell)
+            return link.session(agent, who, root, password, tell)
         except LockedError as error:
             if time.monotonic() > until:
                 raise
@@ -267,18 +274,20 @@ def _locked(link: Link, agent: str, facts: dict[str, str], options: Options, tel
             threading.Event().wait(2.0)
 
 
-def _await_boot(link: Link) -> None:
+def _await_boot(link: Link, before: str) -> None:
+    """Wait until it has started anew: a slow one still answers as the boot `before`."""
     until = time.monotonic() + REBOOT_S
     threading.Event().wait(10.0)
     link.close()  # its shared connection died with the robot
     while True:
-        try:
-            link.probe()
-            return
-        except LostError:
-            if time.monotonic() > until:
-                raise HostError(f"it did not come back within {REBOOT_S:g} s after the reboot") from None
-            threading.Event().wait(3.0)
+        with suppress(LostError):
+            boot = link.probe().get("boot", "")
+            if not boot or boot != before:
+                return
+            link.close()
+        if time.monotonic() > until:
+            raise HostError(f"it did not come back within {REBOOT_S:g} s after the reboot")
+        threading.Event().wait(3.0)
 
 
 def _changed(new: Release, running: dict[str, Any]) -> list[str]:

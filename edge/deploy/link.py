@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.deploy.targets import Target
-from edge.errors import EdgeError
+from edge.errors import EdgeError, UsageError
 
 PULSE_S = 3.0
 
@@ -42,7 +42,7 @@ say os "$ID"; say version "$VERSION_ID"; say words "$PRETTY_NAME"; say kernel "$
 say userland "$(dpkg --print-architecture 2>/dev/null)"; say now "$(date +%s)"; say home "$HOME"; say user "$(id -un)"
 say python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
 say model "$(tr -d '\\000' < /proc/device-tree/model 2>/dev/null)"
-say systemd "$([ -d /run/systemd/system ] && echo yes)"
+say systemd "$([ -d /run/systemd/system ] && echo yes)"; say boot "$(cat /proc/sys/kernel/random/boot_id)"
 if [ "$(id -u)" = 0 ]; then say sudo root; elif sudo -n true 2>/dev/null; then say sudo yes; else say sudo no; fi
 """
 
@@ -54,12 +54,12 @@ class Link:
         self.target, self._folder = target, folder
         options = [
             "ConnectTimeout=15", "ServerAliveInterval=5", "ServerAliveCountMax=4", "ControlMaster=auto",
-            f"ControlPath={folder}/%C", "ControlPersist=60", "LogLevel=ERROR",
+            f'ControlPath="{folder}/%C"', "ControlPersist=60", "LogLevel=ERROR",
         ]  # fmt: skip
         options += [] if ask else ["BatchMode=yes"]
         self.ssh = ["ssh", *(word for option in options for word in ("-o", option))]
         self.ssh += ["-p", str(target.port)] if target.port else []
-        self.ssh += shlex.split(os.environ.get("EDGEBOT_SSH_OPTIONS", ""))
+        self.ssh += own_options()
 
     def __enter__(self) -> Link:
         return self
@@ -212,6 +212,15 @@ class Session:
         with self._writing, suppress(OSError, ValueError):  # a line that is lost shows at the next answer
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
+
+
+def own_options() -> list[str]:
+    """Words for ssh from EDGEBOT_SSH_OPTIONS. Raises `UsageError` where they cannot be read."""
+    text = os.environ.get("EDGEBOT_SSH_OPTIONS", "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"EDGEBOT_SSH_OPTIONS is {text!r}, which no shell could read ({error}); mend it") from None
 
 
 def unreachable(target: Target, said: str) -> str:

@@ -62,6 +62,9 @@ def checked(wanted: Wanted) -> Wanted:
     if wanted.policy.endswith(".tflite") and Path(wanted.policy).name in unnamable:
         raise UsageError(f"a unit cannot name {Path(wanted.policy).name!r}; rename the model without spaces")
     _rendered(config, wanted)
+    from edge.commands.run import parser
+
+    parser().parse_args(["--policy", wanted.policy, *wanted.arguments])
     return Wanted(wanted.robot, wanted.policy, tuple(models.values()), wanted.sim, wanted.arguments)
 
 

@@ -70,10 +70,15 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except Signalled:
         code = 0
     except BaseException as error:
-        say(f"failed: {type(error).__name__}: {error}\n{_where(error)}")
-    with suppress(Exception):
-        sys.stdout.flush()
-    os._exit(code)
+        try:
+            say(f"failed: {type(error).__name__}: {error}\n{_where(error)}")
+        except BaseException:  # there is no memory even for these words
+            with suppress(OSError):
+                os.write(2, b"edgebot-motord: failed: MemoryError\n")
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(code)
 
 
 def say(text: str) -> None:

@@ -213,13 +213,19 @@ def tidy(place: Place) -> None:
             remove(path)
 
 
-def keep(place: Place, count: int) -> list[str]:
-    """Leave the running release, the one to go back to, and the newest, `count` in all; returns what was removed."""
+def keep(place: Place, count: int, dry: bool = False) -> list[str]:
+    """Leave the running release, the one to go back to, and the newest, `count` in all; returns what was removed.
+
+    Args:
+        dry: leave them all, and return what would have been removed.
+    """
     names, running = place.all_releases(), place.running()
     good = [name for name in names if "confirmed" in place.noted(name)]
     wanted = [name for name in (running, back(place)) if name is not None][: max(1, count)]
     wanted += [name for name in reversed(good) if name not in wanted][: max(0, count - len(wanted))]
     gone = [name for name in names if name not in wanted]
+    if dry:
+        return gone
     for name in gone:
         # The note first: a folder without one is rubbish to the next deploy, a note without a folder is nothing.
         remove(place.releases / f"{name}.json")

@@ -94,8 +94,8 @@ def rollback(place: Place, request: Answer, say: Say) -> Answer:
 
 
 def keep(place: Place, request: Answer, say: Say) -> Answer:
-    """Remove all releases but the newest few."""
-    return {"removed": releases.keep(place, int(request["count"]))}
+    """Remove all releases but the newest few; dry: only tell which."""
+    return {"removed": releases.keep(place, int(request["count"]), dry=bool(request.get("dry")))}
 
 
 def status(place: Place, request: Answer, say: Say) -> Answer:

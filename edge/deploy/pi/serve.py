@@ -41,7 +41,7 @@ def serve(place: Place, who: str) -> int:
             return 0
         with suppress(FileNotFoundError):  # uninstalling has taken its folder away
             place.heartbeat.touch()
-        request = json.loads(line) if line.strip() else {}
+        request = _request(line)
         if "do" in request:
             worker = threading.Thread(target=_carry_out, args=(place, request), daemon=True)
             worker.start()
@@ -79,6 +79,15 @@ def _line() -> str | None:
         _pending += data
     line, _pending = _pending.split(b"\n", 1)
     return line.decode()
+
+
+def _request(line: str) -> dict[str, Any]:
+    """What a line asks for: nothing, where it is a sign of life, or a password that sudo did not want."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _carry_out(place: Place, request: dict[str, Any]) -> None:

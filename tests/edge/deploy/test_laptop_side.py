@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -177,8 +178,6 @@ def test_a_held_policy_is_asked_and_does_not_move(tmp_path: Path) -> None:
 
 
 def test_a_held_run_does_not_move(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import json
-
     file = tmp_path / "hold"
     file.touch()
     words = ["run", "--sim", "--policy", "straight", "--seed", "7", "--duration", "1", "--json", "--hold"]
@@ -204,6 +203,11 @@ def test_a_held_run_does_not_move(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["r.local", "r.local", "--status"], "named twice"),
         (["r.local", "--keep", "0"], "'0' is no whole number from 1"),
         (["r.local", "--rolback"], "'--rolback' is no option"),
+        (["r.local", "--models-only", "--rollback"], "--rollback and --models-only exclude each other"),
+        (["r.local", "--rollback", "--hil"], "only robots go before --hil"),
+        (["r.local", "--status", "--", "--camera"], "'--camera' after -- is for `edgebot run`, and --status starts"),
+        (["r.local", "--accept", "loop jiter"], "did you mean 'loop jitter'"),
+        (["r.local", "--robot", str(EXAMPLE), "--", "--rat", "5"], "unrecognized arguments: --rat 5"),
     ],
 )
 def test_mistakes_are_one_sentence_before_anything_is_copied(
@@ -212,6 +216,21 @@ def test_mistakes_are_one_sentence_before_anything_is_copied(
     assert deploy.main(words) == 2
     err = capsys.readouterr().err
     assert said in err and len(err.strip().splitlines()) == 1
+
+
+def test_ssh_options_that_cannot_be_read_are_one_sentence(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("EDGEBOT_SSH_OPTIONS", "-o 'x")
+    assert deploy.main(["r.local", "--status"]) == 2
+    assert "EDGEBOT_SSH_OPTIONS is \"-o 'x\"" in capsys.readouterr().err
+
+
+def test_one_bad_description_does_not_stop_the_other_robots(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.toml").write_text("name = 3\n")
+    (tmp_path / "robots.txt").write_text(f"127.0.0.1:1 robot={EXAMPLE}\n127.0.0.1:2 robot=bad.toml\n")
+    assert deploy.main(["--hosts", str(tmp_path / "robots.txt"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [row["host"] for row in json.loads(out)] == ["127.0.0.1:1", "127.0.0.1:2"]
+    assert "127.0.0.1:1  FAILED: it cannot be reached" in err and "bad.toml" in err.splitlines()[-1]
 
 
 def test_a_description_that_does_not_validate_is_refused(tmp_path: Path) -> None:
@@ -272,4 +291,4 @@ def test_the_reports_of_the_hardware_tests_come_here(
     assert deploy.main(["r.local", "--hil", "--list"]) == 0
     monkeypatch.setattr("edge.deploy.hil.COMMAND", str(bin_ / "nothing"))
     assert deploy.main(["r.local", "--hil", "--sim"]) == 1
-    assert "r.local: there is no edgebot to test with; `./deploy.sh r.local` brings it" in capsys.readouterr().err
+    assert "FAILED: there is no edgebot to test with; `./deploy.sh r.local` brings it" in capsys.readouterr().err

@@ -280,6 +280,7 @@ def test_keep_leaves_what_runs_and_what_to_go_back_to(place: Place) -> None:
         confirmed(place, name, robot_toml=name)
     activate.switch(place, "2")
     assert releases.back(place) == "4"
+    assert releases.keep(place, 2, dry=True) == ["1", "3"] and place.all_releases() == ["1", "2", "3", "4"]
     assert releases.keep(place, 2) == ["1", "3"] and place.all_releases() == ["2", "4"]
     assert releases.keep(place, 1) == ["4"]
 
@@ -320,7 +321,7 @@ def test_the_second_deploy_is_told_who_has_the_lock(tmp_path: Path) -> None:
             said = json.loads(second.stdout.readline())
         assert said["kind"] == "locked" and said["error"].startswith("ann@laptop has been deploying to it for")
         assert second.returncode == 4
-        first.stdin.write('\n{"do": "rollback"}\n')
+        first.stdin.write('12345\nsecret\n\n{"do": "rollback"}\n')  # a password that sudo did not want
         first.stdin.flush()
         assert "no earlier release" in json.loads(first.stdout.readline())["error"]
         first.stdin.close()

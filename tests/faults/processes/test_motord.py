@@ -36,8 +36,6 @@ core.stop = lambda *cause: None
 core.tick = lambda *now: None
 core.obeys = core.apply
 core.apply = lambda wheels, until: core.obeys(wheels, until) if any((wheels.left, wheels.right)) else None
-import atexit
-atexit.unregister(bridge.close)
 bridge.zero = bridge.close = lambda: None
 """
 """Takes away whatever brings the pins low, the zeros of a runtime whose reports come late on a busy machine too."""
