@@ -287,7 +287,9 @@ class BoxesByTruth:
     `from_near` makes another detection of that of a person who fills the frame, or none.
     """
 
-    def __init__(self, body: SimBody, room, from_near: Callable[[Detection], Detection | None]) -> None:
+    def __init__(
+        self, body: SimBody, room, from_near: Callable[[Detection], Detection | None] = lambda one: one
+    ) -> None:
         from robot.sim.camera import Camera
 
         assert CONFIG.camera is not None

@@ -36,7 +36,7 @@ def test_genetic_search_solves_cartpole() -> None:
     assert settings.envs == settings.population == 100
     env = GymBatch("CartPole-v1", 100)
     agent = Genetic(env, settings, seed=0)
-    for _ in agent.learn(env, 50_000):
+    for _ in agent.learn(env, 100_000):
         pass
     assert evaluate(agent.greedy, [(GymBatch("CartPole-v1", 50), 1_000_000)]).returns.mean() >= 475.0
 
