@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from train.envs.batch import BatchEnv, Flags, Floats
 from train.episodes import Episodes
 from train.flat import FlatWeights
-from train.heads import Head, head_for
+from train.heads import head_for
 from train.learner import Iteration
 from train.networks import FastMLP, NetworkPolicy, mlp, tanh_mlp
 
@@ -47,25 +47,19 @@ class ActorCritic(NetworkPolicy, ABC):
         env: the environments.
         settings: has `envs`, `horizon`, `hidden` and `value`.
         seed: everything random follows from it.
-        optimizer: of both networks and what the head learns.
     """
 
     Settings: ClassVar[type]
     default_steps: ClassVar[int | None] = None
 
-    def __init__(self, env: BatchEnv, settings: Any, seed: int, optimizer: keras.optimizers.Optimizer) -> None:
+    def __init__(self, env: BatchEnv, settings: Any, seed: int) -> None:
         self.settings, self.seed, self.steps = settings, seed, 0
-        self.head: Head = head_for(env)
+        self.head = head_for(env)
         # Keras takes 32-bit seeds; the two networks must not start alike.
         actor_seed, critic_seed = np.random.SeedSequence([seed, 1]).generate_state(2).tolist()
         hidden = settings.hidden
         self.policy = mlp(env.observation_size, hidden, self.head.size, 0.01, actor_seed >> 1, "policy")
         self.critic = mlp(env.state_size, hidden, 1, 1.0, critic_seed >> 1, "critic")
-        self._split = len(self.policy.trainable_variables)
-        self._networks = FlatWeights([*self.policy.trainable_variables, *self.critic.trainable_variables])
-        self._variables = [self._networks.row, *self.head.variables]
-        self._optimizer = optimizer
-        self._optimizer.build(self._variables)
         self._fast_critic = FastMLP(self.critic)
         self._act_with(self.policy, env.continuous)
         self._episodes = Episodes(env, seed)
@@ -73,6 +67,18 @@ class ActorCritic(NetworkPolicy, ABC):
     @abstractmethod
     def update(self, rollout: Rollout, rng: np.random.Generator, left: float) -> dict[str, float]:
         """Learn from `rollout`; `left` is the share of all steps still to come. Returns the means of the losses."""
+
+    @abstractmethod
+    def _learnt(self) -> dict[str, NDArray[Any]]:
+        """Weights and optimiser, as named arrays for a checkpoint."""
+
+    @abstractmethod
+    def _restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Take what `_learnt` gave. Raises KeyError or ValueError where it does not fit."""
+
+    @abstractmethod
+    def _refresh(self) -> None:
+        """Act with what was learnt."""
 
     def learn(self, env: BatchEnv, total_steps: int) -> Iterator[Iteration]:
         """Iterate until `total_steps` environment steps are done; schedules run towards them."""
@@ -87,20 +93,14 @@ class ActorCritic(NetworkPolicy, ABC):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
-        arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
-        arrays |= {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
-        return arrays | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
+        return self._learnt() | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
 
     def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
         """Go back to what `state` told; `env` plays its episodes again.
 
         Raises KeyError or ValueError where the arrays do not fit these settings.
         """
-        for i, variable in enumerate(self._variables):
-            variable.assign(state[f"weight_{i}"])
-        for i, variable in enumerate(self._optimizer.variables):
-            variable.assign(state[f"optimizer_{i}"])
-        self._networks.publish()
+        self._restore(state)
         self._refresh()
         self._episodes.load(state, env)
         self.steps = int(state["steps"])
@@ -137,6 +137,22 @@ class ActorCritic(NetworkPolicy, ABC):
         outputs = self._fast(observation)
         return self.head.draw(outputs, noise), outputs
 
+
+class GraphActorCritic(ActorCritic):
+    """One that learns by TensorFlow's gradients. Arguments as `ActorCritic` has them.
+
+    Args:
+        optimizer: of both networks and what the head learns.
+    """
+
+    def __init__(self, env: BatchEnv, settings: Any, seed: int, optimizer: keras.optimizers.Optimizer) -> None:
+        super().__init__(env, settings, seed)
+        self._split = len(self.policy.trainable_variables)
+        self._networks = FlatWeights([*self.policy.trainable_variables, *self.critic.trainable_variables])
+        self._variables = [self._networks.row, *self.head.variables]
+        self._optimizer = optimizer
+        self._optimizer.build(self._variables)
+
     def _outputs(
         self, weights: list[tf.Tensor], observation: tf.Tensor, state: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -148,6 +164,17 @@ class ActorCritic(NetworkPolicy, ABC):
         gradients = tape.gradient(loss, [*weights, *self.head.variables])
         networks, others = gradients[: len(weights)], gradients[len(weights) :]
         self._optimizer.apply([self._networks.join(networks), *others], self._variables)
+
+    def _learnt(self) -> dict[str, NDArray[Any]]:
+        arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
+        return arrays | {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
+
+    def _restore(self, state: dict[str, NDArray[Any]]) -> None:
+        for i, variable in enumerate(self._variables):
+            variable.assign(state[f"weight_{i}"])
+        for i, variable in enumerate(self._optimizer.variables):
+            variable.assign(state[f"optimizer_{i}"])
+        self._networks.publish()
 
     def _refresh(self) -> None:
         weights = self._networks.arrays()

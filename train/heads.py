@@ -6,6 +6,7 @@ Each head has a NumPy side for acting and a TensorFlow side for learning; the al
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,12 @@ from numpy.typing import NDArray
 from train.envs.batch import BatchEnv
 
 Floats = NDArray[np.float32]
+Slopes = tuple[Floats, Floats, Callable[[Floats, float, Sequence[Floats]], Floats]]
+"""Of columns (size, B): log probabilities of actions (B,), entropies (B,), and what brings slopes by them back.
+
+It takes the slopes by the log probabilities (B,) and by each entropy, and gives those by the outputs (size, B); those
+by what else is learnt it writes into the arrays it is given.
+"""
 
 
 class Head(Protocol):
@@ -84,6 +91,20 @@ class Categorical(_Fixed):
     def mode(self, outputs: Floats) -> NDArray[np.int64]:
         return outputs.argmax(1)
 
+    def slopes(self, outputs: Floats, actions: NDArray[Any], learnt: Sequence[Floats]) -> Slopes:
+        peak = outputs.max(0)
+        log_p = outputs - peak
+        log_p -= np.log(np.exp(log_p).sum(0))
+        p = np.exp(log_p)
+        entropy: Floats = -(p * log_p).sum(0)
+        chosen = np.arange(self.size)[:, None] == actions
+
+        def back(d_log_prob: Floats, d_entropy: float, _: Sequence[Floats]) -> Floats:
+            d: Floats = chosen * d_log_prob - p * (d_log_prob + np.float32(d_entropy) * (log_p + entropy))
+            return d
+
+        return (chosen * log_p).sum(0), entropy, back
+
     def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
         # A one-hot product instead of a gather: its gradient is a product too, where gather's is a scatter.
         return tf.reduce_sum(tf.nn.log_softmax(outputs) * tf.one_hot(actions, self.size), 1)
@@ -124,6 +145,20 @@ class Gaussian:
 
     def mode(self, outputs: Floats) -> Floats:
         return outputs
+
+    def slopes(self, outputs: Floats, actions: NDArray[Any], learnt: Sequence[Floats]) -> Slopes:
+        log_std = learnt[0]
+        inverse = np.exp(-log_std)[:, None]
+        z = (actions.T - outputs) * inverse
+        widths = log_std.sum() + np.float32(self.HALF_LOG_2PI * self.size)
+        entropy = np.full(z.shape[1], widths + np.float32(0.5 * self.size), np.float32)
+
+        def back(d_log_prob: Floats, d_entropy: float, into: Sequence[Floats]) -> Floats:
+            into[0][:] = (z * z - np.float32(1.0)) @ d_log_prob + np.float32(d_entropy * z.shape[1])
+            d: Floats = z * inverse * d_log_prob
+            return d
+
+        return np.float32(-0.5) * (z * z).sum(0) - widths, entropy, back
 
     def log_prob(self, outputs: tf.Tensor, actions: tf.Tensor) -> tf.Tensor:
         z = (actions - outputs) * tf.exp(-self.log_std)
@@ -172,6 +207,6 @@ class Bernoulli(_Fixed):
         return [*rest, np.concatenate((kernel, 0.0 * kernel), 1), np.concatenate((bias, 0.0 * bias))]
 
 
-def head_for(env: BatchEnv) -> Head:
+def head_for(env: BatchEnv) -> Categorical | Gaussian:
     """The head that drives `env`."""
     return Gaussian(env.actions) if env.continuous else Categorical(env.actions)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
+from train.dense_kernels import add_then_tanh
 from train.envs.batch import decide
 
 Floats = NDArray[np.float32]
@@ -135,8 +136,11 @@ class FastMLP:
         *hidden, (weight, bias) = self._layers
         for w, b in hidden:
             x = x @ w
-            x += b
-            x = self._activation(x)
+            if self._activation is np.tanh:
+                add_then_tanh(x, b)
+            else:
+                x += b
+                x = self._activation(x)
         x = x @ weight + bias
         return x if self._last is None else self._last(x)
 

@@ -39,7 +39,7 @@ def test_poles_stepped_together_do_as_each_does_alone() -> None:
 
     def place(i: int) -> None:
         alone[i].reset()
-        alone[i].unwrapped.state = np.array(batch._envs._envs.state[:, i])
+        alone[i].unwrapped.state = np.array(batch._envs.envs.state[:, i])
 
     for i in range(n):
         place(i)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from train.actor_critic import ActorCritic, Rollout, flat
+from train.actor_critic import GraphActorCritic, Rollout, flat
 from train.envs.batch import BatchEnv
 from train.gae import gae
 from train.learner import Iteration
@@ -40,7 +40,7 @@ class A2CSettings:
     hidden: tuple[int, ...] = setting((64, 64), "widths of the tanh layers, of policy and critic each")
 
 
-class A2C(ActorCritic):
+class A2C(GraphActorCritic):
     """The learner."""
 
     Settings = A2CSettings

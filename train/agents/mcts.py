@@ -17,7 +17,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
-from train.actor_critic import ActorCritic, Rollout, flat
+from train.actor_critic import GraphActorCritic, Rollout, flat
 from train.envs.batch import BatchEnv, Floats, Step
 from train.gae import gae
 from train.learner import Iteration
@@ -89,7 +89,7 @@ class Trees:
             self.high = np.where(live, np.maximum(self.high, worth), self.high)
 
 
-class MCTS(ActorCritic):
+class MCTS(GraphActorCritic):
     """The learner. Raises `UsageError` for environments that cannot foresee."""
 
     Settings = MCTSSettings

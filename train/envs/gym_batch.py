@@ -10,11 +10,12 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.envs.batch import Flags, Floats, Step
+from train.envs.poles import CartPoles
 
 
 def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -99,7 +100,7 @@ class Interface:
         shares = 0.5 * (np.clip(actions, -1.0, 1.0) + 1.0).astype(np.float32)
         return list(self._low + shares.reshape(-1, *self._shape) * self._span)
 
-    def see(self, rows: list[Any]) -> Floats:
+    def see(self, rows: Any) -> Floats:
         """Observations of several environments -> (N, size) float32."""
         if self._observed is not None:
             rows = [spaces.flatten(self._observed, row) for row in rows]
@@ -114,20 +115,21 @@ Stepped = tuple[Any, Any, Any, Flags, Flags]
 class _OneByOne:
     """N environments, stepped one after the other."""
 
-    def __init__(self, task: str, first: gymnasium.Env[Any, Any], n: int) -> None:
+    def __init__(self, task: str, first: gymnasium.Env[Any, Any], n: int, interface: Interface) -> None:
+        self._act = interface.act
         self._envs = [first, *(make_one(task) for _ in range(n - 1))]
 
     def reset(self, seed: int) -> Any:
         seeds = np.random.SeedSequence(seed).generate_state(len(self._envs)).tolist()
         return [env.reset(seed=seed)[0] for env, seed in zip(self._envs, seeds, strict=True)]
 
-    def step(self, actions: Any) -> Stepped:
+    def step(self, actions: NDArray[Any]) -> Stepped:
         n = len(self._envs)
         reward = np.empty(n, np.float32)
         terminated, truncated = np.empty((2, n), np.bool_)
         last: list[Any] = []
         now: list[Any] = []
-        for i, (env, action) in enumerate(zip(self._envs, actions, strict=True)):
+        for i, (env, action) in enumerate(zip(self._envs, self._act(actions), strict=True)):
             row, reward[i], terminated[i], truncated[i], _ = env.step(action)
             last.append(row)
             if terminated[i] or truncated[i]:
@@ -140,36 +142,6 @@ class _OneByOne:
             env.close()
 
 
-class _CartPoles:
-    """Gymnasium's own N poles in one array: the one environment of its own that it steps so, without JAX.
-
-    It begins an ended episode anew one step later, in a step that leads nowhere. Here that is done at once, as it does
-    it, so that no such step is learnt from.
-    """
-
-    def __init__(self, task: str, n: int) -> None:
-        made = gymnasium.make_vec(task, n, "vector_entry_point")
-        assert isinstance(made, CartPoleVectorEnv)
-        self._envs = made
-
-    def reset(self, seed: int) -> Any:
-        return self._envs.reset(seed=seed)[0]
-
-    def step(self, actions: Any) -> Stepped:
-        envs = self._envs
-        last, reward, terminated, truncated, _ = envs.step(np.asarray(actions))
-        done = terminated | truncated
-        if not done.any():
-            return last, last, reward, terminated, truncated
-        state: Any = envs.state
-        state[:, done] = envs.np_random.uniform(envs.low, envs.high, (4, np.count_nonzero(done)))
-        envs.steps[done], envs.prev_done[:] = 0, False
-        return last, state.T.astype(np.float32), reward, terminated, truncated
-
-    def close(self) -> None:
-        self._envs.close()
-
-
 class GymBatch:
     """N copies of one Gymnasium environment. Arguments as `Interface` has them."""
 
@@ -180,14 +152,14 @@ class GymBatch:
         self.actions, self.continuous = self.interface.actions, self.interface.continuous
         self.observation_size = self.state_size = self.interface.size
         together = type(first.unwrapped) is CartPoleEnv and first.spec is not None and first.spec.vector_entry_point
-        self._envs: _CartPoles | _OneByOne = _CartPoles(task, n) if together else _OneByOne(task, first, n)
+        self._envs = CartPoles(task, n) if together else _OneByOne(task, first, n, self.interface)
 
     def reset(self, seed: int) -> tuple[Floats, Floats]:
         observation = self.interface.see(self._envs.reset(seed))
         return observation, observation
 
     def step(self, actions: NDArray[Any]) -> Step:
-        last, now, reward, terminated, truncated = self._envs.step(self.interface.act(actions))
+        last, now, reward, terminated, truncated = self._envs.step(actions)
         final = self.interface.see(last)
         observation = final if now is last else self.interface.see(now)
         return Step(observation, observation, final, reward, terminated, truncated)
