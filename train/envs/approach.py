@@ -67,13 +67,11 @@ class ApproachBatch(ScanningBatch):
         world = self._world
         before = self._worth
         self._look_at_target()
-        self._worth = self._potential()
         rests = np.abs(world.wheel_speed).max(0) <= REST_MPS
         self._still = np.where(rests, self._still + 1, 0)
-        right = np.abs(self._gap - GAP_M) <= GAP_WITHIN_M
-        ahead = np.abs(self._gap - world.gap_ahead()) < 0.01  # and nothing else stands in between
+        self._worth = self._potential()
         untouched = world.contact_speed == 0.0
-        success = right & ahead & untouched & (self._still >= self._rest)
+        success = self._right & untouched & (self._still >= self._rest)
         lost = ~untouched
         gained = self._worth - before - np.float32(self.settings.touch_cost) * lost
         return Judged(gained, success | lost, success)
@@ -93,11 +91,14 @@ class ApproachBatch(ScanningBatch):
         sonar = self._world.pose[:2] + np.float32(self.config.range.x_m) * np.stack((cos, sin))
         self._ray.cast(self._corner_x, self._corner_y, sonar, cos, sin, (0.0,), inverse)
         self._gap = 1.0 / np.maximum(inverse[0], np.float32(1e-3))
+        ahead = np.abs(self._gap - self._world.gap_ahead()) < 0.01  # and nothing else stands in between
+        self._right = (np.abs(self._gap - GAP_M) <= GAP_WITHIN_M) & ahead
 
     def _potential(self) -> NDArray[np.float32]:
-        """What being here is worth: at the right distance, and facing the target."""
+        """What being here is worth: at the right distance, facing the target; there at last, and at rest there."""
         off = np.abs(self._distance - np.float32(GAP_M + self.config.range.x_m))
-        return (0.2 * self._cos - off).astype(np.float32)
+        rest = np.minimum(self._still / self._rest, 1.0)
+        return (0.2 * self._cos - off + self._right * (0.5 + 0.5 * rest)).astype(np.float32)
 
     def _truth(self) -> Sequence[NDArray[Any]]:
         hit = self._gap < 10.0
