@@ -20,6 +20,7 @@ from robot.sim.dock_rooms import make_dock_room
 from robot.sim.room import Room
 from train.agents.search import Crowd
 from train.envs.batch import Floats
+from train.envs.body import DUTIES
 from train.envs.light import GOAL_M, LightBatch, LightSettings
 from train.learner import Iteration
 from train.settings import setting
@@ -172,18 +173,24 @@ class POET:
 class DockJudge:
     """Challenges as two rooms: (how narrow the door is, how many boxes stand there), 0 the easiest.
 
-    A score is the share of rooms in which the lamp was reached, and half of the way that was gained where it was not.
+    A score is the share of rooms in which the lamp was reached and, if `shaped`, half of the way that was gained where
+    it was not.
 
     Args:
-        rooms: how many a policy is judged in. limit_s: of an episode.
+        rooms: how many a policy is judged in. limit_s: of an episode. hidden: units of a policy.
+        wheels: policies choose raw duties of the wheels, not motions.
     """
 
     DIMS = 2
     DOORS_M, MOST_BOXES = (1.4, 0.5), 3
 
-    def __init__(self, rooms: int = 4, limit_s: float = 40.0, hidden: int = 8) -> None:
-        self._rooms, self._settings = rooms, LightSettings(limit_s=limit_s, step_cost=0.0, contact_cost=0.0)
-        self.crowd = Crowd([LightBatch.observation_size, hidden, len(LightBatch.TWISTS)])
+    def __init__(
+        self, rooms: int = 4, limit_s: float = 40.0, hidden: int = 8, wheels: bool = False, shaped: bool = True
+    ) -> None:
+        self._rooms, self._shaped = rooms, shaped
+        self.settings = LightSettings(limit_s=limit_s, step_cost=0.0, contact_cost=0.0, wheels=wheels)
+        actions = len(DUTIES) ** 2 if wheels else len(LightBatch.TWISTS)
+        self.crowd = Crowd([LightBatch.observation_size, hidden, actions])
         self.steps = 0
 
     def rooms(self, challenge: NDArray[np.float64], first: int, count: int) -> list[Room]:
@@ -194,12 +201,14 @@ class DockJudge:
 
     def __call__(self, challenge: NDArray[np.float64], rows: Floats, seed: int) -> NDArray[np.float64]:
         rooms = self.rooms(challenge, seed % 100_000, self._rooms)
-        env: Any = LightBatch(rooms * len(rows), len(rows) * len(rooms), self._settings, goal_m=GOAL_M, in_order=True)
+        env: Any = LightBatch(rooms * len(rows), len(rows) * len(rooms), self.settings, goal_m=GOAL_M, in_order=True)
         env.reset(seed)
         way = env.world.geodesic_distance()
         report = Iteration(0)
         returns = self.crowd.play(env, rows, seed, report)
         self.steps += report.steps
         success = np.array(report.successes).reshape(len(rows), -1)
+        if not self._shaped:
+            return success.mean(1)
         gained = np.clip(returns / np.maximum(way.reshape(len(rows), -1), 0.5), 0.0, 1.0)
         return np.where(success, 1.0, 0.5 * gained).mean(1)
