@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.sim.geometry import FanCaster, rectangles
+from robot.sim.geometry import FanCaster, distance_to_rectangles, rectangles
+from robot.sim.maps import nodes
 from robot.sim.room import Room
 from robot.sim.verdict import GAP_M, GAP_WITHIN_M
 from train.envs.batch import Flags
@@ -51,6 +52,26 @@ class ApproachBatch(ScanningBatch):
         self._ray = FanCaster(1, n, np.float32)
         self._still, self._worth = np.zeros(n, np.int64), np.zeros(n, np.float32)
         self._rest = round(REST_S / settings.period_s + 0.49)
+
+    def _start(self, at: NDArray[np.intp]) -> None:
+        """Under a curriculum nearer to the target, and turned less away from it."""
+        world = self._world
+        if self._easier is None or self.share >= 1.0:
+            return
+        for i in at.tolist():
+            room = world.rooms[i]
+            points = nodes(room.size_m)
+            target = rectangles(room.obstacles[room.nearest_object][None])
+            away = distance_to_rectangles(points, target)[..., 0]
+            most = GAP_M + self.config.range.x_m + 0.1 + 1.5 * self.share
+            # Where nothing is nearer than the target, which is how it was chosen.
+            fit = np.argwhere((away >= 0.3) & (away <= most) & (room.maps.clearance > away - 0.01))
+            if len(fit):
+                row, column = fit[int(self._rng.integers(len(fit)))]
+                x, y = points[row, column]
+                to = target.centre[0] - (x, y)
+                turned = self.share * self._rng.uniform(-np.pi, np.pi)
+                world.pose[:, i] = x, y, np.arctan2(to[1], to[0]) + turned
 
     def _begin(self, at: NDArray[np.intp]) -> None:
         rooms = [self._world.rooms[int(i)] for i in at]
