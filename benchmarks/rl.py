@@ -2,6 +2,7 @@
 
     python benchmarks/rl.py                                   all rows that are not done yet, hours; Ctrl-C at any time
     python benchmarks/rl.py --rows cartpole --seeds 3         those whose name holds "cartpole"
+    python benchmarks/rl.py --again                           convert and play in pairs what is trained already anew
     python benchmarks/rl.py --write                           render what is done into docs/benchmarks-rl.md
 
 A row is `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`, one process for
@@ -76,31 +77,43 @@ ROWS = (
 )
 
 
-def one(row: Row, seed: int) -> dict[str, Any]:
-    """Train, evaluate, convert, and play in pairs; what came out."""
-    from convert.policy import convert
-    from convert.predict import tflite_logits
-    from convert.progress import steps
+def learn(row: Row, seed: int, run: Path) -> dict[str, Any]:
+    """Train and evaluate; what came out."""
     from train.commands import train as training
-    from train.envs.batch import decide
-    from train.evaluation import evaluate
-    from train.judges import policy_judge
-    from train.networks import fast
     from train.runs import EVALUATION, PROGRESS, RunFolder
-    from train.tasks import make
 
-    run = RESULTS / f"{row.name}-{seed}"
     argv = [row.task, "--algo", row.algo, "--seed", str(seed), "--run", str(run)]
     argv += ["--variant", row.variant] if row.variant else []
     before = time.perf_counter(), time.process_time()
     if training.main([*argv, "--resume"] if (run / "resume.npz").exists() else argv):
         raise SystemExit(130)
     seconds, busy = time.perf_counter() - before[0], time.process_time() - before[1]
-    folder = RunFolder.open(run)
+    settings = RunFolder.open(run).settings
     found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
     with (run / PROGRESS).open(newline="", encoding="utf-8") as file:
         curve = [(float(r["steps"]), float(r["return"])) for r in csv.DictReader(file) if r.get("return")]
-    reached = next((at for at, value in curve if value >= row.bar), None)
+    return {
+        "row": row.name, "seed": seed, "return": found["return_mean"], "steps": settings.steps,
+        "seconds": seconds, "processor_seconds": busy,
+        "steps_to_bar": next((at for at, value in curve if value >= row.bar), None),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions": settings.versions, "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
+def in_pairs(row: Row, run: Path) -> dict[str, float]:
+    """Convert to int8; what the float policy and it reach in the same episodes."""
+    from convert.policy import convert
+    from convert.predict import tflite_logits
+    from convert.progress import steps
+    from train.envs.batch import decide
+    from train.evaluation import evaluate
+    from train.judges import policy_judge
+    from train.networks import fast
+    from train.runs import RunFolder
+    from train.tasks import make
+
+    folder = RunFolder.open(run)
     task = make(row.task, folder.settings.environment)
     model = folder.load_policy()
     calibrating = replace(policy_judge(run), measure=lambda predict: 0.0)  # that is measured below, for longer
@@ -112,12 +125,8 @@ def one(row: Row, seed: int) -> dict[str, Any]:
         batches = task.evaluation(PAIRED_EPISODES, PAIRED_SEED)
         returns.append(evaluate(lambda seen, p=predict: decide(p(seen), task.continuous), batches).returns)
     return {
-        "row": row.name, "seed": seed, "return": found["return_mean"], "steps": folder.settings.steps,
-        "seconds": seconds, "processor_seconds": busy, "steps_to_bar": reached,
         "float": float(returns[0].mean()), "int8": float(returns[1].mean()),
         "difference_std": float((returns[1] - returns[0]).std()),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": folder.settings.versions, "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
 
 
@@ -176,24 +185,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--again", action="store_true", help="also convert and compare anew what is done")
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)} and run nothing")
     parser.add_argument("--one", nargs=2, metavar=("ROW", "SEED"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
     if args.one:
         row = next(row for row in ROWS if row.name == args.one[0])
-        result = one(row, int(args.one[1]))
-        place = RESULTS / f"{row.name}-{args.one[1]}.json"
+        place, run = (RESULTS / f"{row.name}-{args.one[1]}{suffix}" for suffix in (".json", ""))
+        # What was measured while it was trained cannot be measured again.
+        result = json.loads(place.read_text("utf-8")) if place.exists() else learn(row, int(args.one[1]), run)
+        result |= in_pairs(row, run)
         place.with_suffix(".part").write_text(json.dumps(result), encoding="utf-8")
         place.with_suffix(".part").replace(place)
         return 0
     if not args.write:
         for seed in range(args.seeds):
             for row in ROWS:
-                if args.rows.lower() in row.name and not (RESULTS / f"{row.name}-{seed}.json").exists():
+                run = RESULTS / f"{row.name}-{seed}"
+                done = run.with_suffix(".json").exists()
+                if args.rows.lower() in row.name and (run.is_dir() if done and args.again else not done):
                     print(f"== {row.name}, seed {seed}", flush=True)
-                    done = subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)])
-                    if done.returncode == 130:
+                    if subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)]).returncode == 130:
                         return 130
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     page = render(results)

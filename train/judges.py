@@ -27,7 +27,9 @@ MAY_DROP = 0.02
 """How much of its success a policy may lose by quantisation: six of 300 rooms."""
 MAY_DROP_RETURN = 0.05
 """The same of a return, as a share of it."""
-CALIBRATION = 2048
+CALIBRATION = 4096
+WALKERS, WALK, STRAY = 32, 512, 0.1
+"""How many walk for calibration, and how many steps: long enough for what slowly changes to have changed."""
 
 
 def policy_judge(run: Path) -> Judge:
@@ -59,23 +61,29 @@ def policy_judge(run: Path) -> Judge:
 
 
 def observations(predict: Predict, task: Task, count: int) -> NDArray[np.float32]:
-    """`count` observations that the policy itself meets in training's rooms, (count, size)."""
+    """About `count` observations that the policy itself meets in training's rooms, (count, size).
+
+    Half of the environments stray: a tenth of their actions are random, so that what is beside the policy's own way,
+    where rounding may lead it, is known too.
+    """
     import numpy as np
 
     from train.envs.batch import decide
 
-    n = 64
-    env = task.training(n)
+    env, rng = task.training(WALKERS), np.random.default_rng(0)
     rows = []
     seen, _ = env.reset(0)
-    rng = np.random.default_rng(0)
-    for _ in range(-(-4 * count // n)):
-        rows.append(seen)
-        seen = env.step(decide(predict(seen), env.continuous)).observation
+    for _ in range(WALK):
+        rows.append(seen[rng.permutation(WALKERS)[: -(-count // WALK)]])
+        actions = decide(predict(seen), env.continuous)
+        stray = (rng.random(WALKERS) < STRAY) & (np.arange(WALKERS) % 2 == 0)
+        if env.continuous:
+            actions = np.where(stray[:, None], rng.uniform(-1.0, 1.0, actions.shape), actions).astype(np.float32)
+        else:
+            actions = np.where(stray, rng.integers(env.actions, size=WALKERS), actions)
+        seen = env.step(actions).observation
     env.close()
-    # A longer walk, thinned out: neighbours in time are all but alike.
-    found = np.concatenate(rows)
-    return found[rng.permutation(len(found))[:count]]
+    return np.concatenate(rows)[:count]
 
 
 def _detector_judge(run: Path) -> Judge:

@@ -17,6 +17,7 @@ from convert import policy
 from convert.commands.convert import main
 from convert.errors import ConvertError
 from convert.parity import Judge
+from convert.progress import steps
 from edge.interpreter import open_model
 from edge.manifest import read
 from tests.convert.damage import damage_one_scale
@@ -68,12 +69,35 @@ def test_every_mode_gives_the_policy(run: Path, model: keras.Model, tmp_path: Pa
     rows = [interpreter.run(row[None]) for row in OBSERVATIONS[:200]]
     assert np.mean([int(chosen[0]) for _, chosen in rows] == logits.argmax(-1)) > 0.95
     spread = float(np.abs(logits).max())
+    if mode == "int8":  # scores without what all have in common, and only as far as a choice depends on them
+        logits = logits - logits.mean(1, keepdims=True)
     worst = max(float(np.abs(found[0] - want).max()) for (found, _), want in zip(rows, logits, strict=True))
-    assert worst < {"none": 1e-5, "float16": 0.005, "dynamic": 0.05, "int8": 0.5}[mode] * spread
+    assert worst < {"none": 1e-5, "float16": 0.005, "dynamic": 0.05, "int8": 0.75}[mode] * spread
     assert manifest.parity["quantize"] == mode and manifest.parity["worst_output_error"] > 0
     figures = {figure["name"]: figure for figure in manifest.parity["figures"]}
     assert figures["same action"]["before"] == 1.0 and figures["same action"]["after"] > 0.94
     assert manifest.provenance["seed"] == 0
+
+
+def test_int8_of_values_that_are_all_but_alike() -> None:
+    """A value network: scores of 80 that differ by hundredths, from saturated units, and a number observed in a
+    hundredth of another's range. TensorFlow's own int8 of it has one action for all observations."""
+    keras.utils.set_random_seed(7)
+    dense, rng = keras.layers.Dense, np.random.default_rng(8)
+    value = keras.Sequential([keras.Input((3,)), dense(32, "tanh"), dense(32, "tanh"), dense(3)])
+    first, _, second, _, last, _ = value.get_weights()
+    first = 4 * first * np.array([[1.0], [100.0], [1.0]], np.float32)
+    value.set_weights([first, np.zeros(32), 4 * second, np.zeros(32), 0.01 * last + 1.0, np.array([80.0, 80.0, 80.01])])
+    seen = (rng.normal(size=(3000, 3)) * [1.0, 0.01, 1.0]).astype(np.float32)
+    with steps() as told:
+        made = policy.convert(value, {"kind": "policy", "name": "values"}, "int8", judge_of(seen), told, "values")
+    (name, (_, agrees, _)), _ = made.parity.figures.items()
+    assert "where it matters" in name and agrees > 0.97
+    assert made.parity.refusal() is None and "distilled" in made.parity.done[1]
+
+
+def judge_of(seen: np.ndarray) -> Judge:
+    return Judge("nothing", lambda predict: 0.0, lambda: seen)
 
 
 def test_int8_weights_are_smaller(run: Path, model: keras.Model, tmp_path: Path) -> None:

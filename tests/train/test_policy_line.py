@@ -106,5 +106,5 @@ def test_the_judge_tells_a_good_policy_from_a_damaged_one(run: Path) -> None:
     rng = np.random.default_rng(0)
     assert judge.measure(lambda seen: rng.normal(size=(len(seen), 5))) < 0.5
     calibration = judge.calibration()
-    assert calibration.shape == (2048, 14) and calibration.dtype == np.float32
+    assert calibration.shape == (4096, 14) and calibration.dtype == np.float32
     assert calibration.std(axis=0).min() > 0  # every field is exercised
