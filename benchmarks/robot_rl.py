@@ -3,6 +3,7 @@
     python benchmarks/robot_rl.py mcts --steps 60000       tree search against its own network, on `light` with walls
     python benchmarks/robot_rl.py dock --steps 1000000     plain PPO, with curiosity, and with a curriculum, on `dock`
     python benchmarks/robot_rl.py dock-wheels --steps 1500000     the same in hard rooms, by raw duties of the wheels
+    python benchmarks/robot_rl.py poet --steps 3000000     POET and plain PPO for the narrowest door, by raw duties
     python benchmarks/robot_rl.py follow --steps 2000000   PPO on `follow`, and `wander` likewise
     python benchmarks/robot_rl.py --write                  docs/benchmarks-robot-rl.md, of what is done
 
@@ -26,8 +27,10 @@ sys.path.insert(0, str(ROOT))
 import train.threads  # noqa: E402, F401  isort: skip
 
 import numpy as np  # noqa: E402
+from rich.progress import Progress  # noqa: E402
 
 from train.evaluation import wilson  # noqa: E402
+from train.learner import Iteration  # noqa: E402
 
 RESULTS, TARGET = ROOT / "runs" / "benchmarks" / "robot-rl", ROOT / "docs" / "benchmarks-robot-rl.md"
 WAYS = {
@@ -44,9 +47,10 @@ WAYS = {
     "follow": {"PPO": ["--algo", "ppo"]},
     "wander": {"PPO": ["--algo", "ppo"]},
 }
-"""Of each part the runs to make, by what they are called."""
+"""Of each part the runs to make, by what they are called; `poet` makes its own."""
 TASKS = {
     "mcts": ("light", "light, hard", []),
+    "poet": ("dock", "dock, the narrowest door, by raw duties", []),
     "dock-wheels": ("dock", "dock, hard, by raw duties", ["--set", "level=hard", "--set", "wheels=true"]),
 }
 """Of a part that is not called as its task: the task, what the page calls it, and settings of all its runs."""
@@ -92,10 +96,50 @@ def searched(run: Path, rooms: int) -> tuple[int, int]:
     return successes[0], successes[1]
 
 
+def poet(steps: int, rooms: int, seed: int) -> tuple[list[tuple[str, float, int]], int]:
+    """POET until it took `steps`, then PPO for as many in the hardest challenge alone; both are paid by the lamp only.
+
+    Returns what they reach in `rooms` unseen rooms of it, and the steps of either.
+    """
+    from train.agents.poet import POET, DockJudge, POETSettings
+    from train.agents.ppo import PPO, PPOSettings
+    from train.envs.dock import DockBatch, DockSettings
+    from train.envs.light import GOAL_M
+    from train.evaluation import evaluate
+    from train.tuned import tuned
+
+    judge, hardest = DockJudge(wheels=True, shaped=False), np.ones(DockJudge.DIMS)
+    search = POET(judge, judge.crowd.size, judge.DIMS, POETSettings(), seed)
+    with Progress() as progress:
+        bar = progress.add_task("POET", total=steps)
+        while judge.steps < steps:
+            search.step()
+            progress.update(bar, completed=judge.steps)
+        agent, _ = search.best(hardest)
+        spent, settings = judge.steps, DockSettings(limit_s=judge.settings.limit_s, wheels=True)
+        place = {"goal_m": GOAL_M, "in_order": True}
+        unseen = [(DockBatch(judge.rooms(hardest, 1_000_000, rooms), rooms, settings, **place), 1_000_000)]
+        found = Iteration(0)
+        judge.crowd.play(unseen[0][0], agent[None], 1_000_000, found)
+        hyper = PPOSettings(**tuned("dock", "ppo"))
+        env = DockBatch(judge.rooms(hardest, 0, 500), hyper.envs, settings, goal_m=GOAL_M)
+        learner = PPO(env, hyper, seed)
+        bar = progress.add_task("plain PPO", total=spent)
+        for iteration in learner.learn(env, spent):
+            progress.update(bar, completed=iteration.steps)
+    plain = evaluate(learner.greedy, unseen)
+    assert plain.successes is not None
+    rates = {"plain PPO": float(plain.successes.mean()), "POET": float(np.mean(found.successes))}
+    return [(name, rate, rooms) for name, rate in rates.items()], spent
+
+
 def work(part: str, steps: int, rooms: int, seed: int) -> dict[str, Any]:
     """Train and judge one part; its figures."""
-    began, rows = time.process_time(), []
-    for name in WAYS[part]:
+    began = time.process_time()
+    rows: list[tuple[str, float, int]] = []
+    if part == "poet":
+        rows, steps = poet(steps, rooms, seed)
+    for name in WAYS.get(part, ()):
         run = train_one(part, name, steps, seed)
         if part == "mcts":
             alone, planned = searched(run, rooms)
@@ -128,7 +172,7 @@ Written by `python benchmarks/robot_rl.py --write`; last run {told["date"]}, {to
 each. Tree search is asked for 10 points of success more than its network alone; `follow` and `wander` for a lower
 bound of 0.88; `dock`, whose lamp stands in another room and pays only when it is reached, for a way that solves it
 where plain PPO does not. That is so by raw duties, with which chance hardly ever finds the door: there is nothing to
-learn from until a curriculum begins near the lamp.
+learn from until a curriculum begins near the lamp, or POET in rooms with wide doors.
 
 {chr(10).join(lines)}
 """
@@ -136,9 +180,9 @@ learn from until a curriculum begins near the lamp.
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=tuple(WAYS))
+    parser.add_argument("part", nargs="?", choices=(*WAYS, "poet"))
     parser.add_argument("--steps", type=int, default=2_000_000)
-    parser.add_argument("--rooms", type=int, default=200, help="that the search is judged in (200)")
+    parser.add_argument("--rooms", type=int, default=200, help="that tree search and POET are judged in (200)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
     args = parser.parse_args()
