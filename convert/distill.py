@@ -20,7 +20,7 @@ from convert.ranges import BATCH, Advance, Images
 
 PART = 4  # images that are in memory together: half a batch, half the memory
 EPOCHS = 10
-RATE = 2e-5  # Adam's, going to 0 along a cosine; ten times more did harm
+RATE = 6e-5  # Adam's, going to 0 along a cosine; four times more did harm
 
 
 class Learned(NamedTuple):
@@ -53,6 +53,7 @@ def distill(
     seed: int = 0,
     groups: Sequence[Sequence[NDArray[np.intp]]] = (),
     weights: Callable[[Node, Any], Any] | None = None,
+    emphasis: Callable[[int, Any], Any] | None = None,
 ) -> Learned:
     """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
 
@@ -64,6 +65,7 @@ def distill(
         seed: of the order of the images and their mirroring.
         groups: per head, sets of channels that count alike as sets (boxes, chances); without it a head is one set.
         weights: a kernel as int8 will hold it; `fake_quantised` unless given.
+        emphasis: how much each value of a head counts, from the head's number and what the float network gave there.
     """
     # TensorFlow has no gradient of a dilated convolution on a CPU.
     if len(images) < BATCH or any(node.dilations != (1, 1) for node in graph.nodes.values()):
@@ -95,10 +97,12 @@ def distill(
         student = graph.run(x, observe, student_weights)
         losses = []
         for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
+            counts = None if emphasis is None else emphasis(index, want)
             for channels in groups[index] if groups else [np.arange(want.shape[-1])]:
                 part = tf.gather(want, channels, axis=-1)
                 # Each counts by its own variance: the largest numbers are not the most important ones.
-                error = tf.reduce_mean(tf.square(tf.gather(have, channels, axis=-1) - part))
+                error = tf.square(tf.gather(have, channels, axis=-1) - part)
+                error = tf.reduce_mean(error if counts is None else error * tf.gather(counts, channels, axis=-1))
                 losses.append(error / (tf.math.reduce_variance(part) + 1e-6))
         return tf.add_n(losses)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from convert.graph import Graph, Node
 
 FLOOR = 0.01  # a channel is raised by at most 1 / (FLOOR ** STRENGTH)
-STRENGTH = 0.8  # 1 would make all channels equal, at the cost of the weights' own ranges
+STRENGTH = 0.9  # 1 would make all channels equal, at the cost of the weights' own ranges
 
 Ids = NDArray[np.intp]
 
@@ -56,12 +56,12 @@ class Evened(NamedTuple):
     most: float
 
 
-def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> Evened:
+def equalise(graph: Graph, extents: dict[str, NDArray[np.floating]]) -> Evened:
     """Rescale the weights of `graph` in place; its outputs stay what they were, up to rounding.
 
     Args:
         graph: the network, batch normalisation folded.
-        largest: per node the largest magnitude of each channel, over calibration images.
+        extents: per node the lowest and the highest value of each channel over calibration images, (2, channels).
     """
     ties = _Ties()
     ids: dict[str, Ids] = {}
@@ -72,7 +72,8 @@ def equalise(graph: Graph, largest: dict[str, NDArray[np.floating]]) -> Evened:
     groups = {name: np.array([ties.find(item) for item in own], np.intp) for name, own in ids.items()}
     ratios: dict[int, float] = {}
     for name, own in groups.items():
-        share = largest[name] / max(float(largest[name].max()), 1e-12)
+        largest = np.abs(extents[name]).max(axis=0)
+        share = largest / max(float(largest.max()), 1e-12)
         for group, ratio in zip(own.tolist(), share.tolist(), strict=True):
             ratios[group] = max(ratios.get(group, 0.0), ratio)
     scale = {group: max(ratio, FLOOR) ** STRENGTH for group, ratio in ratios.items()} | {0: 1.0}

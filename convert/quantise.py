@@ -24,11 +24,13 @@ from convert.equalise import equalise
 from convert.errors import ConvertError
 from convert.graph import COMPOSED, Graph, Node
 from convert.keras_graph import from_keras
+from convert.mirror import mirror
 from convert.ranges import Advance, Images
 from convert.tflite import export
 from edge.manifest import DarknetDecode, DarknetHead
 
 ROOM = 1.25  # how far a head's range may grow for the sake of its boxes
+SEEN = 30.0  # how much more a candidate that the float network is sure of counts in training than an empty one
 
 # After these a range is stated; the others (pad, maxpool, resize, slice, moves) keep the scale of what they read.
 MEASURED = ("conv", "depthwise", "relu", "leaky", "curve", "add", "concat", "other")
@@ -81,19 +83,25 @@ def int8(
     for name in floats - known:
         near = difflib.get_close_matches(name, known, 3, 0.3) or sorted(known)[:3]
         raise ConvertError(f"--keep-float names {name!r}, no layer of this model; near it: {', '.join(near)}")
-    evened = equalise(graph, ranges.channel_maxima(graph, images, advance))
+    extents = ranges.channel_extents(graph, images, advance)
+    turned = mirror(graph, extents)
+    evened = equalise(graph, extents)
     decode = enlarge_boxes(graph, decode, images)
     found = ranges.ranges(graph, images, advance)
     rounding = Rounding(graph, found, value_range, floats)
     groups: list[list[NDArray[np.intp]]] = [[np.arange(graph.nodes[name].channels)] for name in graph.outputs]
     for head in decode.heads:
         groups[head.output] = list(channel_sets(head, decode.classes))
-    learned = distill(graph, rounding.observe, images, advance, groups=groups, weights=rounding.weights)
+    learned = distill(
+        graph, rounding.observe, images, advance, groups=groups, weights=rounding.weights,
+        emphasis=lambda output, head: emphasis(decode, output, head),
+    )  # fmt: skip
     flatbuffer = emit(rounding, images)
     convolutions = sum(node.kernel is not None for node in graph.nodes.values())
     done = (
         f"{convolutions} convolutions with batch normalisation folded; {evened.scaled} of {evened.channels} channels "
-        f"equalised, by up to {evened.most:.0f} times",
+        f"equalised, by up to {evened.most:.0f} times"
+        + (f"; {turned} that are always negative turned over" if turned else ""),
         f"{sum(rounding.rounds(node) for node in graph.nodes.values())} ranges from {len(images)} photos",
         learned.sentence,
         *([f"in float: {', '.join(sorted(floats))}, and what reads them"] if floats else []),
@@ -105,6 +113,21 @@ def channel_sets(head: DarknetHead, classes: int) -> tuple[NDArray[np.intp], NDA
     """The channels of a head that hold boxes (x, y, w, h), and those of objectness and classes."""
     channels = np.arange(len(head.anchors) * (5 + classes)).reshape(-1, 5 + classes)
     return channels[:, :4].reshape(-1), channels[:, 4:].reshape(-1)
+
+
+def emphasis(decode: DarknetDecode, output: int, head: Any) -> Any:
+    """How much each value of a head counts: a candidate by its objectness.
+
+    Of hundreds of candidates a few hold something; alike in weight, the many empty ones decide, and the scores of what
+    is there come out a little low.
+    """
+    counts = tf.ones_like(head)
+    for one in decode.heads:
+        if one.output == output:
+            each = tf.reshape(head, (*head.shape[:3], len(one.anchors), 5 + decode.classes))
+            sure = 1.0 + SEEN * tf.sigmoid(each[..., 4:5])
+            counts = tf.reshape(tf.broadcast_to(sure, tf.shape(each)), tf.shape(head))
+    return counts
 
 
 def enlarge_boxes(graph: Graph, decode: DarknetDecode, images: Images) -> DarknetDecode:
@@ -162,6 +185,8 @@ class Rounding:
         for node in graph.nodes.values():
             if node.name not in self._int8:
                 self._int8[node.name] = self._int8[node.inputs[0]]
+            elif node.op == "concat" and not any(self._int8[name] for name in node.inputs):
+                self._int8[node.name] = False  # it only joins values that are float
 
     @property
     def mixed(self) -> bool:

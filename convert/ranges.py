@@ -42,15 +42,23 @@ def _traced(graph: Graph, summary: Callable[[Any], Any]) -> Callable[[Any], dict
     return trace
 
 
-def channel_maxima(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, NDArray[Any]]:
-    """Per node the largest magnitude of each channel over all images."""
-    trace = _traced(graph, lambda value: tf.reduce_max(tf.reshape(tf.abs(value), (-1, value.shape[-1])), axis=0))
-    largest: dict[str, NDArray[Any]] = {}
+def channel_extents(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, NDArray[Any]]:
+    """Per node the lowest and the highest value of each channel over all images, (2, channels)."""
+
+    def extent(value: Any) -> Any:
+        flat = tf.reshape(value, (-1, value.shape[-1]))
+        return tf.stack([tf.reduce_min(flat, axis=0), tf.reduce_max(flat, axis=0)])
+
+    trace = _traced(graph, extent)
+    found: dict[str, NDArray[Any]] = {}
     for batch in batches(images):
         for name, value in trace(batch).items():
-            largest[name] = np.maximum(largest.get(name, 0.0), value.numpy())
+            low, high = value.numpy()
+            if name in found:
+                low, high = np.minimum(low, found[name][0]), np.maximum(high, found[name][1])
+            found[name] = np.stack([low, high])
         advance(len(batch))
-    return largest
+    return found
 
 
 def output_percentiles(graph: Graph, images: Images) -> list[tuple[NDArray[Any], NDArray[Any]]]:

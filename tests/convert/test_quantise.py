@@ -109,15 +109,15 @@ def test_the_graph_computes_what_keras_does(images: np.ndarray) -> None:
 def test_equalising_evens_the_channels_and_changes_nothing(images: np.ndarray) -> None:
     model = network()
     graph = from_keras(model)
-    before = ranges.channel_maxima(graph, images)
+    before = ranges.channel_extents(graph, images)
     equalise(graph, before)
-    after = ranges.channel_maxima(graph, images)
+    after = ranges.channel_extents(graph, images)
     for want, have in zip(heads(model, images), run(graph, images), strict=True):
         np.testing.assert_allclose(have, want, atol=1e-4 * np.abs(want).max())
 
-    def evenness(maxima: dict[str, np.ndarray], op: str) -> float:
-        named = [node.name for node in graph.nodes.values() if node.op == op]
-        return min(float(np.median(maxima[name]) / maxima[name].max()) for name in named)
+    def evenness(extents: dict[str, np.ndarray], op: str) -> float:
+        maxima = [np.abs(extents[node.name]).max(axis=0) for node in graph.nodes.values() if node.op == op]
+        return min(float(np.median(one) / one.max()) for one in maxima)
 
     assert evenness(after, "leaky") > 2 * evenness(before, "leaky")
 
@@ -164,7 +164,7 @@ def test_tensors_of_the_int8_model(made: quantise.Int8) -> None:
 def test_distillation_brings_the_heads_nearer(images: np.ndarray) -> None:
     model = network(seed=3)
     graph = from_keras(model)
-    equalise(graph, ranges.channel_maxima(graph, images))
+    equalise(graph, ranges.channel_extents(graph, images))
     rounding = quantise.Rounding(graph, ranges.ranges(graph, images))
     want = heads(model, images)
 
