@@ -31,8 +31,8 @@ def _lambert(terms: int) -> tuple[tuple[np.float32, ...], tuple[np.float32, ...]
 (P0, P1, P2, P3, P4, P5), (Q0, Q1, Q2, Q3, Q4, Q5) = _lambert(11)
 
 
-vectorised = njit(cache=True, fastmath=True, error_model="numpy")
-"""Divisions that are not looked after, and sums in any order: else no vector instructions."""
+vectorised = njit(cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+"""Divisions that are not looked after, and sums in any order: else no vector instructions. NaN stays NaN."""
 
 
 @vectorised  # type: ignore[untyped-decorator]
