@@ -10,7 +10,8 @@ than they are large, one scale must serve all numbers observed, and saturated un
 4. each layer's bias makes up for the mean error of the rounding before it (Nagel et al. 2019, arXiv:1906.04721);
 5. the network is distilled into its rounded self on observations of its own: the divergence of the softmax of the
    scores, sharpened so that small differences count as what they are, a choice (Rusu et al. 2016, arXiv:1511.06295);
-   gradients pass the rounding as if it were not there (Bengio et al. 2013, arXiv:1308.3432).
+   its own scores may become what they like, above the noise of the rounding; gradients pass the rounding as if it were
+   not there (Bengio et al. 2013, arXiv:1308.3432).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Range = tuple[float, float]
 STEPS, BATCH, RATE = 600, 512, 1e-3  # Adam's, going to 0 along a cosine
 SHARP = 0.3  # this share of the observations has a smaller difference, best to next score, than the temperature
 ROOM = 1.25  # how much further than calibration's a number observed may go
-TELL = 4.0  # temperatures by which the scores' range goes beyond the best and the next
+TELL = 4.0  # units by which the scores' range goes beyond the best and the next
 TANH = (-1.0, 127 / 128)  # the range of a tanh's result, which TFLite fixes
 SATURATED = 4.0  # of its input: 0.9993
 LOW, HIGH = 0.01, 99.99  # percentiles of other values
@@ -57,11 +58,15 @@ class Int8Policy:
         layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
         self._curves = [layer.activation.__name__ for layer in layers]
         weights = [np.asarray(each, np.float32) for layer in layers for each in layer.get_weights()]
-        self._continuous, self._unit = continuous, 1.0
+        self._continuous, self._unit, sharper = continuous, 1.0, 1.0
         if not continuous:
             weights[-2] = weights[-2] - weights[-2].mean(1, keepdims=True)
             weights[-1] = weights[-1] - weights[-1].mean()
-            self._unit = _temperature(self._floats(weights, observations)[-1][1])
+            temperature = _temperature(self._floats(weights, observations)[-1][1])
+            # The error of its sums from the rounding of what they are made of: it cannot start from less.
+            noise = float(np.linalg.norm(weights[-2], axis=0).max()) / 128 / 12**0.5
+            self._unit = max(temperature, noise)
+            sharper = self._unit / temperature
             weights[-2:] = [each / np.float32(self._unit) for each in weights[-2:]]
         low, high = observations.min(0), observations.max(0)
         half = ROOM * (high - low) / 2
@@ -76,7 +81,7 @@ class Int8Policy:
         self._even_out(weights, told, [sums for sums, _ in floats])
         self._shapes = [each.shape for each in weights]
         self._flat = tf.Variable(np.concatenate([each.ravel() for each in weights]).astype(np.float32))
-        self.before, self.after = self._distil(observations, floats[-1][1])
+        self.before, self.after = self._distil(observations, sharper * floats[-1][1])
         kernels, biases = self._split()
         # Rounded already: training leaves weights half-way between two integers, where the converter may differ.
         self._kernels, self._biases = [_rounded(each).numpy() for each in kernels], [each.numpy() for each in biases]
@@ -96,7 +101,7 @@ class Int8Policy:
         return self._run(self._kernels, self._biases, x, self._unit)
 
     def _split(self) -> tuple[list[Any], list[Any]]:
-        """Kernels and biases; scores are in units of the temperature."""
+        """Kernels and biases; scores are in `_unit`s."""
         parts = tf.split(self._flat, [int(np.prod(shape)) for shape in self._shapes])
         shaped = [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         return shaped[::2], shaped[1::2]
