@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.graph import Graph, Node
+from convert.ranges import Extent
 
 FLOOR = 0.01  # a channel is raised by at most 1 / (FLOOR ** STRENGTH)
 STRENGTH = 0.9  # 1 would make all channels equal, at the cost of the weights' own ranges
@@ -56,12 +57,12 @@ class Evened(NamedTuple):
     most: float
 
 
-def equalise(graph: Graph, extents: dict[str, NDArray[np.floating]]) -> Evened:
+def equalise(graph: Graph, extents: dict[str, Extent]) -> Evened:
     """Rescale the weights of `graph` in place; its outputs stay what they were, up to rounding.
 
     Args:
         graph: the network, batch normalisation folded.
-        extents: per node the lowest and the highest value of each channel over calibration images, (2, channels).
+        extents: per node what its channels reach on calibration images.
     """
     ties = _Ties()
     ids: dict[str, Ids] = {}
@@ -72,7 +73,7 @@ def equalise(graph: Graph, extents: dict[str, NDArray[np.floating]]) -> Evened:
     groups = {name: np.array([ties.find(item) for item in own], np.intp) for name, own in ids.items()}
     ratios: dict[int, float] = {}
     for name, own in groups.items():
-        largest = np.abs(extents[name]).max(axis=0)
+        largest = np.maximum(extents[name].high, -extents[name].low)
         share = largest / max(float(largest.max()), 1e-12)
         for group, ratio in zip(own.tolist(), share.tolist(), strict=True):
             ratios[group] = max(ratios.get(group, 0.0), ratio)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -42,21 +42,29 @@ def _traced(graph: Graph, summary: Callable[[Any], Any]) -> Callable[[Any], dict
     return trace
 
 
-def channel_extents(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, NDArray[Any]]:
-    """Per node the lowest and the highest value of each channel over all images, (2, channels)."""
+class Extent(NamedTuple):
+    """What a node's channels reach on calibration images, each (channels,)."""
+
+    low: NDArray[Any]
+    high: NDArray[Any]
+    above: NDArray[Any]  # root mean square of what is above zero, in the batch where it is largest
+
+
+def channel_extents(graph: Graph, images: Images, advance: Advance = lambda count: None) -> dict[str, Extent]:
+    """Per node the extent of its channels over all images."""
 
     def extent(value: Any) -> Any:
         flat = tf.reshape(value, (-1, value.shape[-1]))
-        return tf.stack([tf.reduce_min(flat, axis=0), tf.reduce_max(flat, axis=0)])
+        above = tf.sqrt(tf.reduce_mean(tf.square(tf.nn.relu(flat)), axis=0))
+        return tf.stack([tf.reduce_min(flat, axis=0), tf.reduce_max(flat, axis=0), above])
 
     trace = _traced(graph, extent)
-    found: dict[str, NDArray[Any]] = {}
+    found: dict[str, Extent] = {}
     for batch in batches(images):
         for name, value in trace(batch).items():
-            low, high = value.numpy()
-            if name in found:
-                low, high = np.minimum(low, found[name][0]), np.maximum(high, found[name][1])
-            found[name] = np.stack([low, high])
+            low, high, above = value.numpy()
+            old = found.get(name, Extent(low, high, above))
+            found[name] = Extent(np.minimum(low, old.low), np.maximum(high, old.high), np.maximum(above, old.above))
         advance(len(batch))
     return found
 

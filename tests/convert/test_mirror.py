@@ -53,8 +53,8 @@ def test_nothing_changes_but_the_side_of_zero(way: str, images: np.ndarray) -> N
     found = ranges.channel_extents(graph, images)
     for node in graph.nodes.values():
         if node.op == "leaky":
-            np.testing.assert_allclose(extents[node.name], found[node.name], rtol=1e-5)
-            assert (found[node.name][0, list(NEVER)] > 0).all()
+            np.testing.assert_allclose(extents[node.name][:2], found[node.name][:2], rtol=1e-5)
+            assert (found[node.name].low[list(NEVER)] > 0).all()
 
 
 @pytest.mark.parametrize("way", ["pooled", "added"])
@@ -70,7 +70,7 @@ def test_channels_that_come_above_zero_stay(images: np.ndarray) -> None:
     graph = network("straight")
     extents = ranges.channel_extents(graph, images)
     (first,) = (name for name, node in graph.nodes.items() if node.op == "conv" and node.channels == 6)
-    extents[first][1, NEVER[0]] = -0.02 * extents[first][0, NEVER[0]]
+    extents[first].above[NEVER[0]] = -0.02 * extents[first].low[NEVER[0]]
     assert mirror(graph, extents) == 1
 
 

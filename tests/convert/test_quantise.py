@@ -115,8 +115,9 @@ def test_equalising_evens_the_channels_and_changes_nothing(images: np.ndarray) -
     for want, have in zip(heads(model, images), run(graph, images), strict=True):
         np.testing.assert_allclose(have, want, atol=1e-4 * np.abs(want).max())
 
-    def evenness(extents: dict[str, np.ndarray], op: str) -> float:
-        maxima = [np.abs(extents[node.name]).max(axis=0) for node in graph.nodes.values() if node.op == op]
+    def evenness(extents: dict[str, ranges.Extent], op: str) -> float:
+        named = [extents[node.name] for node in graph.nodes.values() if node.op == op]
+        maxima = [np.maximum(one.high, -one.low) for one in named]
         return min(float(np.median(one) / one.max()) for one in maxima)
 
     assert evenness(after, "leaky") > 2 * evenness(before, "leaky")
