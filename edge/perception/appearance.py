@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 Histogram = NDArray[np.float32]
 
 HUES, SHADES, GREYS = 12, 3, 9
+BINS = HUES * SHADES + GREYS
 TRUNK_M, LEGS_M = (1.30, 0.95), (0.75, 0.35)  # above the floor, from top to bottom
 HALF_M = 0.12  # either side of the middle is looked at
 HALF = 0.22  # and at most this share of the box's breadth: arms and the room beside them stay out
 _GREY_BELOW = 48  # of 255: less saturated, or darker, is grey
 _PIXELS = 24  # a region is shrunk to so many pixels a side
 _ROWS, _COLUMNS = 6, 4  # that a region must have at least
+_EACH = 2  # pixels are one column of a strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,55 @@ def look(
 
 
 def histogram(region: NDArray[np.uint8]) -> Histogram:
-    """(HUES x SHADES + GREYS,) shares of the colours in a piece of an RGB image."""
-    small = cv2.resize(region, (_PIXELS, _PIXELS), interpolation=cv2.INTER_AREA)
-    hue, saturation, value = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2HSV))
-    grey = (saturation < _GREY_BELOW) | (value < _GREY_BELOW)
-    shade = np.minimum((saturation[~grey].astype(np.intp) - _GREY_BELOW) * SHADES // (256 - _GREY_BELOW), SHADES - 1)
-    # What lies between two hues, or two greys, is shared by them: a little less light does not make another colour.
-    first, part = _between(hue[~grey] * (HUES / 180) - 0.5)
-    size = HUES * SHADES
-    colours = np.bincount(first % HUES * SHADES + shade, 1 - part, size)
-    colours += np.bincount((first + 1) % HUES * SHADES + shade, part, size)
-    first, part = _between(np.clip(value[grey] * (GREYS / 256) - 0.5, 0, GREYS - 1))
-    greys = np.bincount(first, 1 - part, GREYS + 1) + np.bincount(first + 1, part, GREYS + 1)
-    return (np.concatenate((colours, greys[:GREYS])) / _PIXELS**2).astype(np.float32)
+    """(BINS,) shares of the colours in a piece of an RGB image."""
+    bins, parts = _bins(cv2.resize(region, (_PIXELS, _PIXELS), interpolation=cv2.INTER_AREA))
+    return (np.bincount(bins.ravel(), parts.ravel(), BINS) / _PIXELS**2).astype(np.float32)
+
+
+class Strip:
+    """The colours of a piece of an RGB image, column by column, in which known clothes are looked for.
+
+    Args:
+        image: (rows, columns, 3).
+        left, right: the columns, pixels.
+        rows: (4,) where the heights `TRUNK_M` and `LEGS_M` are, at the distance where somebody is looked for.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], left: float, right: float, rows: NDArray[np.floating]) -> None:
+        self._left, end = max(0, round(left)), min(image.shape[1], round(right))
+        edges = np.rint(np.clip(rows, 0.0, float(image.shape[0]))).astype(int)
+        self._columns = max(0, end - self._left) // _EACH
+        self._sums = [self._sum(image[top:bottom, self._left : end]) for top, bottom in (edges[:2], edges[2:])]
+
+    def _sum(self, region: NDArray[np.uint8]) -> NDArray[np.floating] | None:
+        """(columns + 1, BINS) the colours left of each column; None where too little is in the picture."""
+        count = self._columns
+        if region.shape[0] < _ROWS or count < 2:
+            return None
+        bins, parts = _bins(cv2.resize(region, (count, _PIXELS), interpolation=cv2.INTER_AREA))
+        bins += np.arange(count)[:, None] * BINS
+        each = np.bincount(bins.ravel(), parts.ravel(), count * BINS).reshape(count, BINS)
+        return np.concatenate((np.zeros((1, BINS)), each.cumsum(axis=0))) / _PIXELS
+
+    def find(self, clothes: Look, breadth: float) -> tuple[float, Look] | None:
+        """Where something `breadth` pixels broad looks most like these clothes: the middle column, and the look there.
+
+        None where nothing can be compared.
+        """
+        wide = min(max(2, round(breadth / _EACH)), self._columns)
+        apart, looks = [], []
+        for sums, known in zip(self._sums, (clothes.trunk, clothes.legs), strict=True):
+            if sums is None or known is None:
+                looks.append(None)
+                continue
+            looks.append(((sums[wide:] - sums[:-wide]) / wide).astype(np.float32))
+            apart.append(np.sqrt(np.maximum(0.0, 1.0 - np.sqrt(looks[-1] * known).sum(axis=1))))
+        if not apart:
+            return None
+        mean = np.mean(apart, axis=0)
+        best = int(mean.argmin())
+        trunk, legs = (None if part is None else part[best] for part in looks)
+        return self._left + _EACH * (best + wide / 2), Look(trunk, legs)
 
 
 def unlike(one: Look, other: Look) -> float | None:
@@ -90,7 +128,19 @@ def _mixed(one: Histogram | None, other: Histogram | None, share: float) -> Hist
     return one + np.float32(share) * (other - one)
 
 
-def _between(level: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
-    """The whole number below, and how far above it."""
-    first = np.floor(level)
-    return first.astype(np.intp), level - first
+def _bins(image: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """The two bins (rows, columns, 2) that each pixel's colour lies between, and its share of both.
+
+    What lies between two hues, or two greys, is shared by them: a little less light does not make another colour.
+    """
+    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2HSV))
+    grey = (saturation < _GREY_BELOW) | (value < _GREY_BELOW)
+    level = np.where(grey, np.clip(value * (GREYS / 256) - 0.5, 0, GREYS - 1), hue * (HUES / 180) - 0.5)
+    low = np.floor(level)
+    first = low.astype(np.intp)
+    pair = np.stack((first, first + 1), axis=-1)
+    shade = np.minimum((saturation.astype(np.intp) - _GREY_BELOW) * SHADES // (256 - _GREY_BELOW), SHADES - 1)
+    greys = HUES * SHADES + np.minimum(pair, GREYS - 1)
+    part = level - low
+    colours = pair % HUES * SHADES + shade[..., None]
+    return np.where(grey[..., None], greys, colours), np.stack((1 - part, part), axis=-1)

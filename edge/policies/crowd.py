@@ -27,9 +27,10 @@ BEARING_SPREAD = 0.04  # rad
 ROUGH = 0.35  # a rough distance's spread, as a share of it
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
-ALIKE, UNLIKE, STRANGER = 0.55, 0.60, 0.72  # looks at one person differ by 0.37, at another by 0.83
-COLOUR, COLOURS = 20.0, (-6.0, 4.0)  # the clothes' log-likelihood ratio falls by so much; its limits
-MIDDLE = 0.58  # where it is 0
+ALIKE, UNLIKE, STRANGER = 0.55, 0.60, 0.72  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
+STRANGE_PART = 0.53  # what differs more is no part of them
+COLOUR, COLOURS = 25.0, (-8.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
+MIDDLE = 0.52  # where it is 0
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
 NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
 HIDDEN = 0.4  # so much of it counts for whom somebody may hide
@@ -65,7 +66,7 @@ class Someone:
             return
         apart = self.unlike(look)
         self.strange += RECENT * (apart - self.strange)
-        if sure or self.looks <= KNOWN or apart < ALIKE:
+        if self.looks <= KNOWN or apart < (ALIKE if sure else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
 
     def unlike(self, look: Look | None) -> float:
@@ -83,6 +84,7 @@ class Seen:
     away: float  # m from the lens, roughly where `sight` tells nothing
     look: Look | None
     hidden: bool  # whether something stands before a part of them, so that the look is not to be trusted
+    glimpse: bool = False  # whether they were found by the colours of their clothes, without a box
 
 
 class Crowd:
@@ -123,7 +125,7 @@ class Crowd:
         for one in people:
             one.walker.predict(now)
             one.sight = one.item = None
-        costs = np.array([[_cost(one, what, eye, ago) for what in seen] for one in people])
+        costs = np.array([[_cost(one, what, eye, ago, stamp) for what in seen] for one in people])
         costs = costs.reshape(len(people), len(seen))
         owner: dict[int, Someone] = {}
         alone = len(seen) == 1 and all(stamp - one.walker.seen_at > ALONE_S for one in self.others)
@@ -133,6 +135,8 @@ class Crowd:
             one.sight, one.item, one.track = what.sight, what.item, what.item.track or one.track
             one.hidden = what.hidden
             one.walker.seen_at = max(one.walker.seen_at, stamp)
+            if not what.glimpse:
+                one.walker.boxed_at = stamp
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
                 one.learn(what.look, sure=alone and one.strange < SURE)
@@ -154,8 +158,9 @@ class Crowd:
         rivals = [
             one
             for one in self.others
-            if one.sight is not None and one.looks >= 3 and (not lost or one.since > stamp - unseen - 1.0)
-        ]
+            if one.sight is not None and one.looks >= 3
+            and (not lost or one.since > stamp - unseen - 1.0 or _changed(one, target))
+        ]  # fmt: skip
         best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
         found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
         if not lost and (found or target.strange > STRANGER):  # who was followed of late is somebody else
@@ -173,6 +178,11 @@ class Crowd:
 Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
 
 
+def _changed(one: Someone, target: Someone) -> bool:
+    """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
+    return target.unlike(one.clothes) > UNLIKE and target.unlike(one.recent) < SURE
+
+
 def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
     distance, spread = what.sight.distance, what.sight.spread
     if distance is None:
@@ -185,8 +195,8 @@ def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
     return one
 
 
-def _cost(one: Someone, what: Seen, eye: Pose, ago: float) -> float:
-    """Negative log-likelihood that this is them."""
+def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> float:
+    """Negative log-likelihood that this is them; infinite where the clothes say that it is not."""
     sight, walker = what.sight, one.walker
     distance, bearing = walker.seen_from(eye, ago)
     spread = math.hypot(walker.bearing_spread(eye), BEARING_SPREAD)
@@ -200,7 +210,12 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float) -> float:
         cost -= NAMED
     if one.looks:
         low, high = COLOURS
-        told = max(low, min(high, COLOUR * (MIDDLE - one.unlike(what.look))))
+        apart = one.unlike(what.look)
+        # Where their place is not known any more, the clothes have to tell.
+        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGE_PART if what.hidden else UNLIKE
+        if one.looks >= KNOWN and apart > limit:
+            return math.inf
+        told = max(low, min(high, COLOUR * (MIDDLE - apart)))
         cost -= told * (HIDDEN if what.hidden else 1.0) * min(1.0, one.looks / KNOWN)
     return cost
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import replace
 from enum import Enum
 
 from edge.perception.geometry import CameraGeometry
@@ -52,16 +51,17 @@ class FollowPolicy:
     needs_camera = True
     score = 0.15  # the tracker wants weak detections too; only strong ones begin anything
 
-    DISTANCE_M = 1.2
+    DISTANCE_M = 1.15  # a little nearer than asked for: who passes between makes it fall back, and nobody pushes it on
     WAIT_S = 1.0
     LOOK_RADPS = 1.1
     SPEED_MPS = 0.4
     LOST_S = 1.2  # unseen for so long, they are searched for
+    HIDDEN_S = 5.0  # or for so long, while somebody stands before them
     FORGET_S = 12.0  # and after so long, another is chosen
     AHEAD_M = 0.75  # so far along the person's way the robot looks
     ASIDE_RAD = 0.3  # and so far from the person at most
-    STAND_S, ROUND_S = 1.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
-    PASS_S = 2.5  # so long it waits for those who pass between
+    STAND_S, ROUND_S = 2.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
+    PASS_S = 4.0  # so long it waits for those who pass between
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
 
@@ -94,7 +94,6 @@ class FollowPolicy:
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._search_side = 1.0
         self._trail.clear()
-        self._covered_at = -math.inf  # when something was last heard well before the person
         self._waits_since: float | None = None  # since when somebody passes between
         self._stands_since = math.inf  # since when it wants to drive and does not
         self._round_until = -math.inf  # until when it goes round what stands in the way
@@ -144,7 +143,8 @@ class FollowPolicy:
         steering.echoes.forget((float(x), float(y)), 0.45)  # what was heard there was the person, who moves on
         if unseen < 0.5:
             self._trail.add(float(x), float(y))
-        before, self.phase = self.phase, Phase.SEARCH if unseen > self.LOST_S else Phase.FOLLOW
+        lost = unseen > (self.HIDDEN_S if self._hidden(now) else self.LOST_S)
+        before, self.phase = self.phase, Phase.SEARCH if lost else Phase.FOLLOW
         if self.phase is Phase.FOLLOW:
             return self._follow(now)
         if before is not Phase.SEARCH:
@@ -165,9 +165,6 @@ class FollowPolicy:
         eye = (pose[0] + self._eye_x * math.cos(pose[2]), pose[1] + self._eye_x * math.sin(pose[2]), pose[2])
         frame = next((one for one in self._frames if abs(one.stamp - seen.stamp) < 1e-6), None)
         shown = self._watch.seen(items, None if frame is None else frame.image, self._crowd, eye, now - seen.stamp)
-        if now - self._covered_at < 0.3 and self._crowd.target is not None:
-            track = self._crowd.target.track
-            shown = [replace(what, hidden=True) if what.item.track == track else what for what in shown]
         self._crowd.update(shown, eye, now, seen.stamp, self._watch.measure)
         target = self._crowd.target
         if target is None:
@@ -191,14 +188,13 @@ class FollowPolicy:
             within = abs(bearing) < half + 0.6 * BODY_M / max(distance, 0.4)
             if within and observation.now - one.walker.seen_at < 0.6:
                 ahead.append((distance, one))
-                if one is self._crowd.target and heard < distance - 0.35:
-                    self._covered_at = observation.now
         for distance, one in sorted(ahead, key=lambda pair: pair[0]):
             if one is self._crowd.target and (one.hidden or one.item is None):
                 return
-            if one.item is not None and self._watch.before_feet(one.item, heard):
+            seen = None if one.item is None or one.sight is None else (one.item, one.sight)
+            if seen is not None and not self._watch.may_be(*seen, heard - self._eye_x):
                 continue
-            if abs(heard - distance) < min(0.45, 0.15 + 2.0 * one.walker.spread(here)):
+            if abs(heard - distance) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
                 one.walker.see_distance(here, heard, 0.06)
                 x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
                 self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
@@ -242,11 +238,24 @@ class FollowPolicy:
             self._round_until = now + self.ROUND_S
         return Twist(speed, max(-1.8, min(1.8, 2.5 * aim)))
 
+    def _hidden(self, now: float) -> bool:
+        """Whether somebody stands before the person: no wonder that they are not seen."""
+        here, person = self._steering.here, self._person
+        assert person is not None
+        pose = (here.x, here.y, here.yaw)
+        distance, bearing = person.seen_from(pose)
+        for one in self._crowd.others:
+            if now - one.walker.seen_at < 0.5:
+                far, side = one.walker.seen_from(pose)
+                if far < distance and abs(wrap(side - bearing)) < 2.0 * BODY_M / max(far, 0.4) + 0.1:
+                    return True
+        return False
+
     def _waits(self, distance: float, now: float) -> bool:
         """Whether somebody is walking through between robot and person: they will be gone in a moment."""
         here = self._steering.here
         pose = (here.x, here.y, here.yaw)
-        away = [one.walker.seen_from(pose) for one in self._crowd.others if now - one.walker.seen_at < 1.0]
+        away = [one.walker.seen_from(pose) for one in self._crowd.others if now - one.walker.seen_at < 0.5]
         room = self._config.radius_m + BODY_M + 0.15
         if not any(far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
                    for far, side in away):  # fmt: skip
@@ -261,7 +270,7 @@ class FollowPolicy:
         person, here = self._person, self._steering.here
         assert person is not None
         distance, bearing = person.seen_from((here.x, here.y, here.yaw))
-        if unseen < self.LONG_S:
+        if unseen < self.LONG_S or self._waits(distance, now):
             if distance > self.DISTANCE_M - 0.1:  # something may stand between: go there, round it
                 return self._drive(distance, bearing, now, 0.25)
             if abs(bearing) > 0.3:

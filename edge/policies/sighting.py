@@ -34,15 +34,20 @@ class Sight:
 
 
 class Eye:
-    """Measures persons by the geometry of one camera."""
+    """Measures persons by the geometry of one camera.
 
-    FEET = 0.93  # a box that ends above this share of the frame's height ends with the feet, or with what hides them
-    CUT = 0.985  # and one that ends below this share goes on below the frame
-    HEAD = 0.08  # a box that begins below this share begins with the head
+    Args:
+        camera: the camera.
+        feet: a box that ends above this share of the frame's height ends with the feet, or with what hides them.
+        head: a box that begins below this share begins with the head.
+    """
+
+    FEET, HEAD = 0.93, 0.08
+    CUT = 0.985  # a box that ends below this share goes on below the frame
     SIDE = 0.01  # a box that comes nearer to the frame's side is cut
 
-    def __init__(self, camera: Camera) -> None:
-        self._camera = camera
+    def __init__(self, camera: Camera, feet: float = FEET, head: float = HEAD) -> None:
+        self._camera, self._feet, self._head = camera, feet, head
         self._geometry = CameraGeometry(camera)
         # A box is not exact: what seems cut may end just inside the frame, and is then this far away, m.
         edge = self._geometry.floor_distance((camera.width_px / 2, 0.0, 0.0, 0.965 * camera.height_px))
@@ -64,12 +69,12 @@ class Eye:
         pixels = max(3.0, BOX_SPREAD * height)
         feet = head = None
         below = bottom >= self.CUT * camera.height_px
-        if whole and bottom < self.FEET * camera.height_px:
+        if whole and bottom < self._feet * camera.height_px:
             floor = self._geometry.floor_distance(found.box)
             if floor is not None and floor < 12.0:
                 spread = (floor * floor / camera.height_m + camera.height_m) * pixels / self._focal
                 feet = floor + TOES_M, max(0.05, spread)
-        if whole and top > self.HEAD * camera.height_px:
+        if whole and top > self._head * camera.height_px:
             _, row = self._geometry.ideal((left + width / 2, top))
             elevation = math.atan((camera.height_px / 2 - float(row)) / self._focal) + math.radians(camera.tilt_deg)
             if elevation > 0.03:

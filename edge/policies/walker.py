@@ -27,7 +27,7 @@ class Walker:
         self.state = np.array([pose[0] + distance * math.cos(angle), pose[1] + distance * math.sin(angle), 0.0, 0.0])
         self.covariance = np.diag([spread**2 + 0.01, spread**2 + 0.01, 0.09, 0.09])
         self.now = now
-        self.seen_at = now
+        self.seen_at = self.boxed_at = now  # in any way, and in a box of their own
 
     def predict(self, now: float) -> None:
         """Let them walk on until `now`."""

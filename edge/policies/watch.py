@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.appearance import LEGS_M, TRUNK_M, look
+from edge.perception.appearance import LEGS_M, TRUNK_M, Strip, look
 from edge.perception.geometry import CameraGeometry
-from edge.policies.crowd import BEARING_SPREAD, LEAST_SPREAD_M, Crowd, Seen, Someone
+from edge.policies.crowd import ALIKE, BEARING_SPREAD, KNOWN, LEAST_SPREAD_M, Crowd, Seen, Someone
 from edge.policies.sighting import Eye, Sight
 from edge.policies.walker import Pose
 from edge.types import Detection
 from robot.config import Camera
 
 BODY_M = 0.18  # half the breadth of a person
-BREADTH_M, BREADTH_SPREAD = 0.5, 0.6  # of a box: arms and steps widen it; errors repeat from frame to frame
+BREADTH_M, BREADTH_SPREAD = 0.58, 0.5  # of a box: arms and steps widen it; errors repeat from frame to frame
+UNSURE_M = 0.25  # a breadth tells something only about somebody whose distance is less sure
+HEAD = 0.015  # a box that begins below this share of the frame's height begins with the head
 NEAREST_M = 0.35  # whoever is nearer is nobody
-BROAD_M = 0.75  # and as broad as this at most
+SLIM_M, BROAD_M = 0.3, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
+GLIMPSE_M = 0.14  # of clothes must be seen, from side to side, to know them,
+GLIMPSED = 0.42  # and be so like them,
+GLIMPSE_S = 3.0  # and not so long after they last had a box
+WIDEST_RAD, BESIDE_RAD = 0.4, 0.7  # to either side of where they must be, and of ahead, they are looked for at most
 NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
 BESIDE = 0.05  # who is so near beside a box, as a share of their own breadth, may hide a part of it
@@ -30,7 +37,7 @@ class Watch:
     """Looks at persons through one camera."""
 
     def __init__(self, camera: Camera) -> None:
-        self._eye, self._geometry = Eye(camera), CameraGeometry(camera)
+        self._eye, self._geometry = Eye(camera, Eye.CUT, HEAD), CameraGeometry(camera)
         self._columns, self._focal = camera.width_px, self._geometry.focal
 
     def distance(self, item: Detection) -> float:
@@ -49,17 +56,9 @@ class Watch:
             crowd: who is known, by whose distance those are judged whose picture does not tell theirs.
             eye: where the lens was, and how long `ago` that is.
         """
-        found = []
-        for item in items:
-            sight = self._eye.sight(item)
-            known = next((one for one in crowd.everybody if one.track is not None and one.track == item.track), None)
-            # However much of them is cut or hidden, they are at least as broad as they seem, or it is two in one box.
-            broad = BROAD_M * self._focal / max(item.box[2], 1.0)
-            two = known is not None and known.walker.seen_from(eye, ago)[0] > broad + 2.0 * known.walker.spread(eye)
-            if not two:
-                sight = replace(sight, at_most=min(sight.at_most, broad))
-            away = self._away(item, sight, known, eye, ago)
-            before = [other for other in items if other is not item and _before(other, item)]
+        found, boxes = [], [self._first(item, crowd, eye, ago) for item in items]
+        for item, sight, two, away in boxes:
+            before = [other for other, _, _, far in boxes if other is not item and _before(other, item, far < away)]
             cut, clothes = self._cut(item, before), None
             sight = replace(sight, bearing=self._middle(item, sight, away, cut))
             if image is not None:
@@ -67,7 +66,62 @@ class Watch:
                 clothes = look(image, item.box, rows, self._focal / away)
             narrow = item.box[2] < NARROW_M * self._focal / away
             found.append(Seen(item, sight, away, clothes, two or narrow or bool(before)))
+        if image is not None and (glimpse := self._glimpse(found, image, crowd, eye, ago)) is not None:
+            found.append(glimpse)
         return found
+
+    def _first(self, item: Detection, crowd: Crowd, eye: Pose, ago: float) -> tuple[Detection, Sight, bool, float]:
+        """A box, what it tells by itself, whether it is two in one, and how far away they are at least roughly."""
+        sight = self._eye.sight(item)
+        known = next((one for one in crowd.everybody if one.track is not None and one.track == item.track), None)
+        # However much of them is cut or hidden, they are at least as broad as they seem, or it is two in one box.
+        broad = BROAD_M * self._focal / max(item.box[2], 1.0)
+        two = known is not None and known.walker.seen_from(eye, ago)[0] > broad + 2.0 * known.walker.spread(eye)
+        if not two:
+            sight = replace(sight, at_most=min(sight.at_most, broad))
+            if sight.distance is not None and sight.distance > 1.15 * broad:  # a thing hides the feet
+                sight = replace(sight, distance=None, spread=math.inf)
+        return item, sight, two, self._away(item, sight, known, eye, ago)
+
+    def _glimpse(
+        self, seen: Sequence[Seen], image: NDArray[np.uint8], crowd: Crowd, eye: Pose, ago: float
+    ) -> Seen | None:
+        """The one who is followed, by the colours of their clothes: two who overlap may have one box, or one has none.
+
+        None where they have a box of their own, or no such colours are where they must be.
+        """
+        target = crowd.target
+        if target is None or target.clothes is None or target.looks < KNOWN:
+            return None
+        walker = target.walker
+        if walker.now - walker.boxed_at > GLIMPSE_S:
+            return None
+        distance, bearing = walker.seen_from(eye, ago)
+        if any(not one.hidden and abs(one.sight.bearing - bearing) < 0.15 and target.unlike(one.look) < ALIKE
+               for one in seen):  # fmt: skip
+            return None
+        away, reach = max(distance, NEAREST_M), min(WIDEST_RAD, 0.12 + 2.0 * walker.bearing_spread(eye))
+        rows, per_metre = self._geometry.rows(away, (*TRUNK_M, *LEGS_M)), self._focal / away
+        height = LEGS_M[0]
+        sides = min(bearing + reach, BESIDE_RAD), max(bearing - reach, -BESIDE_RAD)
+        left, right = (self._geometry.column(away, side, height) for side in sides)
+        strip = Strip(image, left, right, rows)
+        best = strip.find(target.clothes, GLIMPSE_M * per_metre)
+        if best is None:
+            return None
+        column, shown = best
+        apart = target.unlike(shown)
+        if apart > GLIMPSED or any(one.looks >= KNOWN and one.unlike(shown) < apart + 0.1 for one in crowd.others):
+            return None
+        half, top = GLIMPSE_M * per_metre / 2, float(rows[0])
+        box = (column - half, top, 2 * half, float(rows[-1]) - top)
+        for one in seen:
+            x, _, width, _ = one.item.box
+            if abs(x + width / 2 - column) < half and target.unlike(one.look) < ALIKE:
+                return None
+        found = self._geometry.bearing((column, float(self._geometry.rows(away, height)), 0.0, 0.0))
+        item = Detection("person", 0.2, box, found)
+        return Seen(item, Sight(found, None, math.inf, math.inf, 0.2, False), away, shown, True, True)
 
     def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
         """Correct where somebody is by how they were seen."""
@@ -75,16 +129,22 @@ class Watch:
         walker.see_bearing(eye, sight.bearing, worse * BEARING_SPREAD, ago)
         if sight.distance is not None:
             walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
-        elif not one.hidden and self._cut(item) == (False, False):
+        elif not one.hidden and walker.spread(eye) > UNSURE_M and self._cut(item) == (False, False):
             distance = self._by_breadth(item)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
         if not one.hidden and walker.seen_from(eye, ago)[0] > sight.at_most:
             walker.see_distance(eye, sight.at_most, 0.1, ago)
 
-    def before_feet(self, item: Detection, heard: float) -> bool:
-        """Whether an echo is of a thing before a person: who shows their feet, or what hides these, is farther."""
-        floor = None if self._eye.sight(item).below else self._geometry.floor_distance(item.box)
-        return floor is not None and heard < 0.75 * floor
+    def may_be(self, item: Detection, sight: Sight, heard: float) -> bool:
+        """Whether an echo from `heard` m before the lens may be of somebody who is seen so."""
+        if heard < SLIM_M * self._focal / max(item.box[2], 1.0):  # so near they would look broader
+            return False
+        floor = None if sight.below else self._geometry.floor_distance(item.box)
+        if floor is not None and heard < 0.75 * floor:  # who shows their feet, or what hides these, is farther
+            return False
+        if sight.distance is None:
+            return heard < sight.at_most + 0.2
+        return abs(heard - sight.distance) < 3.0 * max(sight.spread, LEAST_SPREAD_M)
 
     def _cut(self, item: Detection, before: Sequence[Detection] = ()) -> tuple[bool, bool]:
         """Whether the frame's side, or somebody before them, cuts a box on the left and on the right."""
@@ -117,11 +177,11 @@ class Watch:
         return self._geometry.bearing((middle, top, 0.0, height))
 
 
-def _before(one: Detection, other: Detection) -> bool:
-    """Whether one hides a part of the other: who is nearer reaches lower, or is broader where both are cut."""
+def _before(one: Detection, other: Detection, nearer: bool) -> bool:
+    """Whether one hides a part of the other: who is nearer reaches lower, where the frame does not cut both."""
     x, y, width, height = one.box
     left, top, breadth, tall = other.box
     if x + width < left - BESIDE * width or x > left + breadth + BESIDE * width:
         return False
     lower = (y + height) - (top + tall)
-    return lower > 0.03 * tall or (lower > -0.03 * tall and width > breadth)
+    return lower > 0.03 * tall or (lower > -0.03 * tall and nearer)
