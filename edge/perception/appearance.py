@@ -98,13 +98,15 @@ class Strip:
         None where nothing can be compared.
         """
         wide = min(max(2, round(breadth / _EACH)), self._columns)
-        apart, looks = [], []
+        apart: list[NDArray[np.floating]] = []
+        looks: list[NDArray[np.float32] | None] = []
         for sums, known in zip(self._sums, (clothes.trunk, clothes.legs), strict=True):
             if sums is None or known is None:
                 looks.append(None)
                 continue
-            looks.append(((sums[wide:] - sums[:-wide]) / wide).astype(np.float32))
-            apart.append(np.sqrt(np.maximum(0.0, 1.0 - np.sqrt(looks[-1] * known).sum(axis=1))))
+            shown = ((sums[wide:] - sums[:-wide]) / wide).astype(np.float32)
+            looks.append(shown)
+            apart.append(np.sqrt(np.maximum(0.0, 1.0 - np.sqrt(shown * known).sum(axis=1))))
         if not apart:
             return None
         mean = np.mean(apart, axis=0)

@@ -74,6 +74,11 @@ class Someone:
         apart = None if look is None or self.clothes is None else unlike(look, self.clothes)
         return MIDDLE if apart is None else apart
 
+    def differs(self, look: Look | None) -> float:
+        """How unlike them, as they have been or as they were of late in another light, a look is."""
+        late = None if look is None or self.recent is None else unlike(look, self.recent)
+        return self.unlike(look) if late is None else min(late, self.unlike(look))
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -210,9 +215,9 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
         cost -= NAMED
     if one.looks:
         low, high = COLOURS
-        apart = one.unlike(what.look)
+        apart = one.differs(what.look)
         # Where their place is not known any more, the clothes have to tell.
-        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGE_PART if what.hidden else UNLIKE
+        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGE_PART if what.hidden else STRANGER
         if one.looks >= KNOWN and apart > limit:
             return math.inf
         told = max(low, min(high, COLOUR * (MIDDLE - apart)))

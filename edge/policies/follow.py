@@ -16,7 +16,7 @@ from enum import Enum
 from edge.perception.geometry import CameraGeometry
 from edge.perception.target import Target
 from edge.perception.tracker import Tracker, TrackerSettings
-from edge.policies.crowd import Crowd
+from edge.policies.crowd import Crowd, Seen
 from edge.policies.memory import EchoMemory, Fresh, finite, wrap
 from edge.policies.steering import Steering
 from edge.policies.trail import Trail
@@ -60,7 +60,7 @@ class FollowPolicy:
     FORGET_S = 12.0  # and after so long, another is chosen
     AHEAD_M = 0.75  # so far along the person's way the robot looks
     ASIDE_RAD = 0.3  # and so far from the person at most
-    STAND_S, ROUND_S = 2.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
+    STAND_S, ROUND_S = 4.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
     PASS_S = 4.0  # so long it waits for those who pass between
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
@@ -91,6 +91,7 @@ class FollowPolicy:
         self._stamp = -math.inf
         self._yaw_then = 0.0
         self._crowd = Crowd()
+        self._shown: list[Seen] = []  # on the newest frame
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._search_side = 1.0
         self._trail.clear()
@@ -164,8 +165,9 @@ class FollowPolicy:
         self._stamp, self._yaw_then = seen.stamp, pose[2]
         eye = (pose[0] + self._eye_x * math.cos(pose[2]), pose[1] + self._eye_x * math.sin(pose[2]), pose[2])
         frame = next((one for one in self._frames if abs(one.stamp - seen.stamp) < 1e-6), None)
-        shown = self._watch.seen(items, None if frame is None else frame.image, self._crowd, eye, now - seen.stamp)
-        self._crowd.update(shown, eye, now, seen.stamp, self._watch.measure)
+        image = None if frame is None else frame.image
+        self._shown = self._watch.seen(items, image, self._crowd, eye, now - seen.stamp)
+        self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure)
         target = self._crowd.target
         if target is None:
             found = self._target.choose(items)
@@ -174,31 +176,29 @@ class FollowPolicy:
             self._target.adopt(target.track)
 
     def _listen(self, observation: Observation) -> None:
-        """Let the sonar correct the distance of the nearest person straight ahead whom it may have heard."""
+        """Let the sonar correct the distance of whom it has heard, where that can be one person only."""
         reading = observation.senses.range
         if not self._fresh.new(reading) or (heard := finite(reading)) is None:
             return
+        if observation.now - self._stamp > 0.5:
+            return
         here = self._steering.here.at(reading.stamp)
+        half, turned = math.radians(self._config.range.half_cone_deg), here[2] - self._yaw_then
         heard += self._config.range.x_m + BODY_M
-        half = math.radians(self._config.range.half_cone_deg)
-        ahead = []
-        for one in self._crowd.everybody:
-            distance, bearing = one.walker.seen_from(here)
-            # The edge of the body is within the cone sooner than its middle.
-            within = abs(bearing) < half + 0.6 * BODY_M / max(distance, 0.4)
-            if within and observation.now - one.walker.seen_at < 0.6:
-                ahead.append((distance, one))
-        for distance, one in sorted(ahead, key=lambda pair: pair[0]):
-            if one is self._crowd.target and (one.hidden or one.item is None):
-                return
-            seen = None if one.item is None or one.sight is None else (one.item, one.sight)
-            if seen is not None and not self._watch.may_be(*seen, heard - self._eye_x):
-                continue
-            if abs(heard - distance) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
-                one.walker.see_distance(here, heard, 0.06)
-                x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
-                self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
-                return
+        watch, able = self._watch, [what for what in self._shown if not what.glimpse]
+        able = [what for what in able if watch.within(what.item, turned, half)]
+        able = [what for what in able if watch.may_be(what.item, what.sight, heard - self._eye_x)]
+        if len(able) > 1:  # who is hidden in part is behind another
+            able = [what for what in able if not what.hidden]
+        if len(able) != 1:
+            return
+        one = next((one for one in self._crowd.everybody if one.item is able[0].item), None)
+        if one is None or one.hidden:
+            return
+        if abs(heard - one.walker.seen_from(here)[0]) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
+            one.walker.see_distance(here, heard, 0.06)
+            x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
+            self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
 
     # -- acting
 

@@ -103,6 +103,8 @@ class Watch:
         away, reach = max(distance, NEAREST_M), min(WIDEST_RAD, 0.12 + 2.0 * walker.bearing_spread(eye))
         rows, per_metre = self._geometry.rows(away, (*TRUNK_M, *LEGS_M)), self._focal / away
         height = LEGS_M[0]
+        if abs(bearing) - reach > BESIDE_RAD:
+            return None
         sides = min(bearing + reach, BESIDE_RAD), max(bearing - reach, -BESIDE_RAD)
         left, right = (self._geometry.column(away, side, height) for side in sides)
         strip = Strip(image, left, right, rows)
@@ -134,6 +136,12 @@ class Watch:
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
         if not one.hidden and walker.seen_from(eye, ago)[0] > sight.at_most:
             walker.see_distance(eye, sight.at_most, 0.1, ago)
+
+    def within(self, item: Detection, turned: float, half: float) -> bool:
+        """Whether a part of a box is `half` rad at most from ahead, now that the robot has turned by so much more."""
+        left, top, width, height = item.box
+        sides = [self._geometry.bearing((column, top, 0.0, height)) - turned for column in (left, left + width)]
+        return sides[0] > -half and sides[1] < half
 
     def may_be(self, item: Detection, sight: Sight, heard: float) -> bool:
         """Whether an echo from `heard` m before the lens may be of somebody who is seen so."""
