@@ -10,10 +10,13 @@ import pytest
 from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
-from edge.perception.appearance import Look, look, unlike
+from edge.perception.appearance import Look, Strip, look, unlike
 from edge.policies import make
+from edge.policies.crowd import Crowd, Seen
 from edge.policies.follow import FollowPolicy
 from edge.policies.walker import Walker
+from edge.policies.watch import Watch
+from edge.types import Detection
 from robot.clock import VirtualClock
 from robot.config import load
 from robot.sim.body import SimBody
@@ -80,6 +83,38 @@ def test_colours_tell_two_apart_under_another_light_and_where_parts_are_cut() ->
     assert cut is not None and cut.trunk is None
     assert apart(cut, looks[0]) == pytest.approx(0.0, abs=0.01) and apart(cut, looks[2]) > 0.9
     assert look(picture(red, blue, 1.0), (500.0, 0.0, 60.0, 120.0), ROWS, 60.0) is None
+
+
+def test_known_clothes_are_found_beside_others() -> None:
+    image = np.full((120, 160, 3), 128, np.uint8)
+    for left, top, trousers in ((20, (200, 40, 40), (40, 60, 200)), (70, (40, 160, 60), (90, 90, 90))):
+        image[10:55, left : left + 30], image[55:110, left : left + 30] = top, trousers
+    known = look(image, (70.0, 5.0, 30.0, 110.0), ROWS, 60.0)
+    assert known is not None
+    found = Strip(image, 0, 160, ROWS).find(known, 20.0)
+    assert found is not None and found[0] == pytest.approx(85.0, abs=6.0)
+    assert unlike(found[1], known) == pytest.approx(0.0, abs=0.01)
+    left = Strip(image, 0, 60, ROWS).find(known, 20.0)  # where only the other one stands
+    assert left is not None and (unlike(left[1], known) or 0.0) > 0.6
+    assert Strip(image, 300, 320, ROWS).find(known, 20.0) is None
+
+
+def test_near_the_rim_feet_tell_the_distance_and_an_echo_must_fit_the_box() -> None:
+    camera = CONFIG.camera
+    assert camera is not None
+    watch, crowd = Watch(camera), Crowd()
+
+    def seen(bottom: float, width: float) -> Seen:
+        item = Detection("person", 0.9, (320 - width / 2, 0.0, width, bottom), 0.0)
+        return watch.seen((item,), None, crowd, (0.0, 0.0, 0.0), 0.0)[0]
+
+    near, cut = seen(0.96 * camera.height_px, 200.0), seen(float(camera.height_px), 240.0)
+    assert near.sight.distance == pytest.approx(1.6, abs=0.1)
+    assert cut.sight.distance is None and cut.sight.at_most < 1.7
+    for what, fits in ((near, (1.4, 1.8)), (cut, (0.8, 1.2))):
+        for heard in (0.4, *fits, 2.5):
+            assert watch.may_be(what.item, what.sight, heard) == (heard in fits)
+    assert watch.within(near.item, 0.4, 0.26) and not watch.within(near.item, 0.6, 0.26)
 
 
 def test_a_policy_for_each_choice() -> None:
