@@ -52,7 +52,7 @@ class Someone:
     recent: Look | None = None
     looks: int = 0
     strange: float = 0.3  # how unlike themselves they have looked of late
-    since: float = 0.0  # when they were first seen
+    since: float = 0.0  # when they were first seen well
     sight: Sight | None = None  # of the newest frame, None where they are not on it
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
@@ -144,6 +144,7 @@ class Crowd:
                 one.walker.boxed_at = stamp
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
+                one.since = one.since if one.looks else stamp
                 one.learn(what.look, sure=alone and one.strange < SURE)
         for column, what in enumerate(seen):
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):

@@ -51,7 +51,7 @@ class FollowPolicy:
     needs_camera = True
     score = 0.15  # the tracker wants weak detections too; only strong ones begin anything
 
-    DISTANCE_M = 1.15  # a little nearer than asked for: who passes between makes it fall back, and nobody pushes it on
+    DISTANCE_M = 1.05  # a little nearer than asked for: who passes between makes it fall back, and nobody pushes it on
     WAIT_S = 1.0
     LOOK_RADPS = 1.1
     SPEED_MPS = 0.4
@@ -60,7 +60,7 @@ class FollowPolicy:
     FORGET_S = 12.0  # and after so long, another is chosen
     AHEAD_M = 0.75  # so far along the person's way the robot looks
     ASIDE_RAD = 0.3  # and so far from the person at most
-    STAND_S, ROUND_S = 4.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
+    STAND_S, ROUND_S = 1.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
     PASS_S = 4.0  # so long it waits for those who pass between
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
@@ -92,6 +92,7 @@ class FollowPolicy:
         self._yaw_then = 0.0
         self._crowd = Crowd()
         self._shown: list[Seen] = []  # on the newest frame
+        self._nearest = math.inf, -math.inf  # how far away, and when, one of several was last heard
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._search_side = 1.0
         self._trail.clear()
@@ -188,14 +189,17 @@ class FollowPolicy:
         watch, able = self._watch, [what for what in self._shown if not what.glimpse]
         able = [what for what in able if watch.within(what.item, turned, half)]
         able = [what for what in able if watch.may_be(what.item, what.sight, heard - self._eye_x)]
-        if len(able) > 1:  # who is hidden in part is behind another
-            able = [what for what in able if not what.hidden]
+        if len(able) > 1:
+            self._nearest = heard, reading.stamp
         if len(able) != 1:
             return
         one = next((one for one in self._crowd.everybody if one.item is able[0].item), None)
         if one is None or one.hidden:
             return
-        if abs(heard - one.walker.seen_from(here)[0]) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
+        distance, bearing = one.walker.seen_from(here)
+        if abs(bearing) > half + 0.6 * BODY_M / max(distance, 0.4):  # only an arm or a foot is within the cone
+            return
+        if abs(heard - distance) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
             one.walker.see_distance(here, heard, 0.06)
             x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
             self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
@@ -212,6 +216,9 @@ class FollowPolicy:
         assert person is not None
         pose = (here.x, here.y, here.yaw)
         distance, bearing = person.seen_from(pose, ago=-0.15)
+        heard, stamp = self._nearest
+        if now - stamp < 0.3:
+            distance = min(distance, heard)
         speed = person.leaving(pose) + 1.2 * (distance - self.DISTANCE_M)
         if speed <= 0.03 or distance < self.DISTANCE_M - 0.1:
             back = max(-self.BACK_MPS, min(0.0, speed)) if distance < self.DISTANCE_M - 0.15 else 0.0
@@ -234,7 +241,8 @@ class FollowPolicy:
         speed *= max(0.0, 1.0 - abs(aim) / 0.8)
         if speed < 0.05 or here.v > 0.03:
             self._stands_since = now
-        elif now - self._stands_since > self.STAND_S:  # something stands there that did not when they passed
+        elif now - self._stands_since > (self.PASS_S if self._somebody_near(now) else self.STAND_S):
+            # Something stands there that did not when they passed.
             self._round_until = now + self.ROUND_S
         return Twist(speed, max(-1.8, min(1.8, 2.5 * aim)))
 
@@ -250,6 +258,14 @@ class FollowPolicy:
                 if far < distance and abs(wrap(side - bearing)) < 2.0 * BODY_M / max(far, 0.4) + 0.1:
                     return True
         return False
+
+    def _somebody_near(self, now: float) -> bool:
+        """Whether somebody else is so near that the frame cuts their feet: who stops the robot walks on soon."""
+        target = self._crowd.target
+        own = None if target is None else target.item
+        return now - self._stamp < 0.5 and any(
+            what.sight.below and not what.glimpse and what.item is not own for what in self._shown
+        )
 
     def _waits(self, distance: float, now: float) -> bool:
         """Whether somebody is walking through between robot and person: they will be gone in a moment."""

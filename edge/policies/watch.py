@@ -151,7 +151,7 @@ class Watch:
         if floor is not None and heard < 0.75 * floor:  # who shows their feet, or what hides these, is farther
             return False
         if sight.distance is None:
-            return heard < sight.at_most + 0.2
+            return heard < sight.at_most + 0.1
         return abs(heard - sight.distance) < 3.0 * max(sight.spread, LEAST_SPREAD_M)
 
     def _cut(self, item: Detection, before: Sequence[Detection] = ()) -> tuple[bool, bool]:
