@@ -28,7 +28,7 @@ ROUGH = 0.35  # a rough distance's spread, as a share of it
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
 ALIKE, UNLIKE, STRANGER = 0.55, 0.60, 0.72  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
-STRANGE_PART = 0.53  # what differs more is no part of them
+OTHER = 0.5  # whoever stands beside others and differs more, from how they were of late too, is not them
 COLOUR, COLOURS = 25.0, (-8.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
@@ -57,15 +57,21 @@ class Someone:
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
 
-    def learn(self, look: Look, sure: bool = False) -> None:
-        """Take in a look at them that nobody hides; `sure` where it can be nobody else."""
+    def learn(self, look: Look, sure: bool = False, alone: bool = True) -> None:
+        """Take in a look at them that nobody hides.
+
+        Args:
+            sure: it can be nobody else.
+            alone: nobody is beside them, for whom they may be mistaken: from front to side, people look different.
+        """
         self.looks += 1
-        self.recent = look if self.recent is None else self.recent.mixed(look, RECENT)
-        if self.clothes is None:
-            self.clothes = look
+        if self.clothes is None or self.recent is None:
+            self.clothes = self.recent = look
             return
         apart = self.unlike(look)
         self.strange += RECENT * (apart - self.strange)
+        if self.looks <= KNOWN or apart < (STRANGER if alone else ALIKE):
+            self.recent = self.recent.mixed(look, RECENT)
         if self.looks <= KNOWN or apart < (ALIKE if sure else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
 
@@ -89,6 +95,7 @@ class Seen:
     away: float  # m from the lens, roughly where `sight` tells nothing
     look: Look | None
     hidden: bool  # whether something stands before a part of them, so that the look is not to be trusted
+    alone: bool = True  # whether no other box is beside theirs
     glimpse: bool = False  # whether they were found by the colours of their clothes, without a box
 
 
@@ -145,7 +152,7 @@ class Crowd:
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
                 one.since = one.since if one.looks else stamp
-                one.learn(what.look, sure=alone and one.strange < SURE)
+                one.learn(what.look, alone and one.strange < SURE, what.alone)
         for column, what in enumerate(seen):
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))
@@ -218,7 +225,7 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
         low, high = COLOURS
         apart = one.differs(what.look)
         # Where their place is not known any more, the clothes have to tell.
-        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGE_PART if what.hidden else STRANGER
+        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGER if what.alone else OTHER
         if one.looks >= KNOWN and apart > limit:
             return math.inf
         told = max(low, min(high, COLOUR * (MIDDLE - apart)))

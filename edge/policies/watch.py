@@ -30,6 +30,7 @@ WIDEST_RAD, BESIDE_RAD = 0.4, 0.7  # to either side of where they must be, and o
 NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
 BESIDE = 0.05  # who is so near beside a box, as a share of their own breadth, may hide a part of it
+NEXT = 0.3  # and for whoever is so near beside them they may be mistaken
 SIDE = 0.01  # a box that comes nearer to the frame's side, as a share of its breadth, is cut
 
 
@@ -65,7 +66,8 @@ class Watch:
                 rows = self._geometry.rows(away, (*TRUNK_M, *LEGS_M))
                 clothes = look(image, item.box, rows, self._focal / away)
             narrow = item.box[2] < NARROW_M * self._focal / away
-            found.append(Seen(item, sight, away, clothes, two or narrow or bool(before)))
+            alone = not any(_beside(other, item, NEXT) for other, _, _, _ in boxes if other is not item)
+            found.append(Seen(item, sight, away, clothes, two or narrow or bool(before), alone))
         if image is not None and (glimpse := self._glimpse(found, image, crowd, eye, ago)) is not None:
             found.append(glimpse)
         return found
@@ -123,7 +125,7 @@ class Watch:
                 return None
         found = self._geometry.bearing((column, float(self._geometry.rows(away, height)), 0.0, 0.0))
         item = Detection("person", 0.2, box, found)
-        return Seen(item, Sight(found, None, math.inf, math.inf, 0.2, False), away, shown, True, True)
+        return Seen(item, Sight(found, None, math.inf, math.inf, 0.2, False), away, shown, True, False, True)
 
     def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
         """Correct where somebody is by how they were seen."""
@@ -187,9 +189,15 @@ class Watch:
 
 def _before(one: Detection, other: Detection, nearer: bool) -> bool:
     """Whether one hides a part of the other: who is nearer reaches lower, where the frame does not cut both."""
-    x, y, width, height = one.box
-    left, top, breadth, tall = other.box
-    if x + width < left - BESIDE * width or x > left + breadth + BESIDE * width:
+    if not _beside(one, other, BESIDE):
         return False
+    (_, y, _, height), (_, top, _, tall) = one.box, other.box
     lower = (y + height) - (top + tall)
     return lower > 0.03 * tall or (lower > -0.03 * tall and nearer)
+
+
+def _beside(one: Detection, other: Detection, share: float) -> bool:
+    """Whether less than this share of one's breadth is between two boxes, from side to side."""
+    x, _, width, _ = one.box
+    left, _, breadth, _ = other.box
+    return x + width >= left - share * width and x <= left + breadth + share * width
