@@ -37,8 +37,7 @@ HIDDEN = 0.4  # so much of it counts for whom somebody may hide
 RECENT, LASTING = 0.25, 0.04  # shares of a new look
 KNOWN = 5  # looks, until clothes are known
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
-ALONE_S = 2.0  # after so long without anybody else, who is seen is the person followed,
-SURE = 0.45  # unless they have come to look so unlike them
+SURE = 0.45  # looks that differ less are theirs wherever they are seen
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 
@@ -57,12 +56,10 @@ class Someone:
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
 
-    def learn(self, look: Look, sure: bool = False, alone: bool = True) -> None:
-        """Take in a look at them that nobody hides.
+    def learn(self, look: Look, alone: bool = True) -> None:
+        """Take in a look at them that nobody hides; `alone` where nobody is beside them for whom they may be taken.
 
-        Args:
-            sure: it can be nobody else.
-            alone: nobody is beside them, for whom they may be mistaken: from front to side, people look different.
+        From front to side, and from light to shade, people look different: while they are alone, that is learnt.
         """
         self.looks += 1
         if self.clothes is None or self.recent is None:
@@ -70,9 +67,9 @@ class Someone:
             return
         apart = self.unlike(look)
         self.strange += RECENT * (apart - self.strange)
-        if self.looks <= KNOWN or apart < (STRANGER if alone else ALIKE):
+        if alone or self.looks <= KNOWN or apart < ALIKE:
             self.recent = self.recent.mixed(look, RECENT)
-        if self.looks <= KNOWN or apart < (ALIKE if sure else SURE):
+        if self.looks <= KNOWN or apart < (ALIKE if alone else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
 
     def unlike(self, look: Look | None) -> float:
@@ -140,7 +137,6 @@ class Crowd:
         costs = np.array([[_cost(one, what, eye, ago, stamp) for what in seen] for one in people])
         costs = costs.reshape(len(people), len(seen))
         owner: dict[int, Someone] = {}
-        alone = len(seen) == 1 and all(stamp - one.walker.seen_at > ALONE_S for one in self.others)
         for row, column in zip(*assign(costs, -math.log(NEW)), strict=True):
             one, what = people[row], seen[column]
             owner[int(column)] = one
@@ -152,7 +148,7 @@ class Crowd:
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
                 one.since = one.since if one.looks else stamp
-                one.learn(what.look, alone and one.strange < SURE, what.alone)
+                one.learn(what.look, what.alone)
         for column, what in enumerate(seen):
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))
@@ -176,7 +172,7 @@ class Crowd:
         ]  # fmt: skip
         best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
         found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
-        if not lost and (found or target.strange > STRANGER):  # who was followed of late is somebody else
+        if not lost and found:  # who was followed of late is somebody else
             self.others.append(replace(target, clothes=target.recent, looks=1, strange=0.3))
             walker = copy(target.walker)
             walker.seen_at = stamp - LOST_S
