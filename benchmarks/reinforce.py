@@ -1,6 +1,7 @@
 """REINFORCE on CartPole-v1: our time for a step, beside the lecture's own way of doing it in Keras.
 
-    python benchmarks/reinforce.py [--iterations N] [--steps N] [--write]
+    edgebot train CartPole-v1 --algo reinforce --seeds 10 --run runs/reinforce
+    python benchmarks/reinforce.py [--iterations N] [--steps N] [--curves runs/reinforce] [--write]
 
 The lecture asks Keras at each step, by `predict`, and takes that step's gradient with a tape of its own; then weighs
 the gradients, averages them and applies them. Ours is `train.agents.reinforce` with the same settings. Time is this
@@ -10,7 +11,9 @@ process's own (CPU) time, so that a busy machine tells the same; compilation is 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -30,6 +33,7 @@ from train.envs.gym_batch import GymBatch  # noqa: E402
 from train.returns import discount_and_normalize  # noqa: E402
 
 TARGET = ROOT / "docs" / "benchmarks-reinforce.md"
+PICTURE = ROOT / "docs" / "images" / "reinforce.png"
 
 
 def ours(iterations: int) -> float:
@@ -75,10 +79,24 @@ def lectures(steps: int, predict: bool) -> float:
     return len(weights) / (time.process_time() - before)
 
 
+def learning(runs: Path) -> str:
+    """Of runs of ten seeds: their picture, copied to where the page has it, and the greedy returns."""
+    shutil.copyfile(runs.parent / "CartPole-v1-reinforce-seeds.png", PICTURE)
+    files = sorted(runs.glob("seed-*/evaluation.json"))
+    returns = [json.loads(file.read_text(encoding="utf-8"))["return_mean"] for file in files]
+    told = ", ".join(f"{each:.0f}" for each in sorted(returns))
+    return (
+        f"\n## Learning\n\n{len(returns)} seeds of the same recipe; greedily, over 100 unseen episodes, "
+        f"they reach {told} (mean {np.mean(returns):.0f}).\n\n"
+        f"![return over steps of each seed, and their spread](images/{PICTURE.name})\n"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=30, help="of ours (30)")
     parser.add_argument("--steps", type=int, default=500, help="of the lecture's way (500)")
+    parser.add_argument("--curves", type=Path, metavar="RUNS", help="the folder of the ten seeds, for their picture")
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)}")
     args = parser.parse_args()
     train.threads.one_thread()
@@ -91,6 +109,7 @@ def main() -> int:
     lines += [f"| {name} | {rate:,.0f} | {rows[0][1] / rate:,.0f} |" for name, rate in rows]
     told = f"{platform.machine()}, {platform.system()}, keras {keras.__version__}, {time.strftime('%Y-%m-%d')}"
     text = "\n".join([*lines, "", f"REINFORCE on CartPole-v1 as the lecture sets it; CPU time; {told}.", ""])
+    text += learning(args.curves) if args.curves else ""
     print(text)
     if args.write:
         TARGET.write_text(
