@@ -53,7 +53,7 @@ def distill(
     seed: int = 0,
     groups: Sequence[Sequence[NDArray[np.intp]]] = (),
     weights: Callable[[Node, Any], Any] | None = None,
-    emphasis: Callable[[int, Any], Any] | None = None,
+    emphasis: Callable[[int, Any], Any] = lambda output, head: tf.ones_like(head),
 ) -> Learned:
     """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
 
@@ -97,13 +97,12 @@ def distill(
         student = graph.run(x, observe, student_weights)
         losses = []
         for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
-            counts = None if emphasis is None else emphasis(index, want)
+            counts = emphasis(index, want)
             for channels in groups[index] if groups else [np.arange(want.shape[-1])]:
                 part = tf.gather(want, channels, axis=-1)
                 # Each counts by its own variance: the largest numbers are not the most important ones.
-                error = tf.square(tf.gather(have, channels, axis=-1) - part)
-                error = tf.reduce_mean(error if counts is None else error * tf.gather(counts, channels, axis=-1))
-                losses.append(error / (tf.math.reduce_variance(part) + 1e-6))
+                error = tf.square(tf.gather(have, channels, axis=-1) - part) * tf.gather(counts, channels, axis=-1)
+                losses.append(tf.reduce_mean(error) / (tf.math.reduce_variance(part) + 1e-6))
         return tf.add_n(losses)
 
     total = EPOCHS * (len(images) // BATCH)

@@ -34,8 +34,10 @@ def mirror(graph: Graph, extents: dict[str, Extent]) -> int:
     """
     turned = 0
     for leaky in graph.nodes.values():
-        before = graph.nodes[leaky.inputs[0]] if leaky.op == "leaky" else leaky
-        if before is leaky or before.kernel is None or before.bias is None or len(graph.users(before.name)) > 1:
+        if leaky.op != "leaky":
+            continue
+        before = graph.nodes[leaky.inputs[0]]
+        if before.kernel is None or before.bias is None or len(graph.users(before.name)) > 1:
             continue
         reach = extents[before.name]
         turn = reach.above < -SLACK * reach.low

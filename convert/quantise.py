@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -94,7 +95,7 @@ def int8(
         groups[head.output] = list(channel_sets(head, decode.classes))
     learned = distill(
         graph, rounding.observe, images, advance, groups=groups, weights=rounding.weights,
-        emphasis=lambda output, head: emphasis(decode, output, head),
+        emphasis=partial(emphasis, decode),
     )  # fmt: skip
     flatbuffer = emit(rounding, images)
     convolutions = sum(node.kernel is not None for node in graph.nodes.values())

@@ -3,8 +3,8 @@
 Networks of some thousand weights are over in microseconds: the operations of a graph cost as much again as the
 arithmetic in them, and to compile them costs the time of a hundred updates. Here hidden layers of both networks are one
 batched product each, into buffers that stay, all weights are one row, and what goes element by element is compiled
-(`train.dense_kernels`). Examples are columns, with a 1 before their
-numbers that the biases multiply: every part of an array that is computed with lies in one piece.
+(`train.dense_kernels`). Examples are columns, with a 1 before their numbers that the biases multiply: every part of an
+array that is computed with lies in one piece.
 """
 
 from __future__ import annotations
