@@ -156,12 +156,14 @@ def distill(
 
 
 def fake_quantised(node: Node, kernel: Any) -> Any:
-    """A kernel as TFLite stores it: int8, symmetric, one scale per output channel."""
+    """The kernel of a convolution as TFLite stores it."""
     shape = tf.shape(kernel)
-    flat = tf.reshape(kernel, [shape[0], shape[1], -1]) if node.op == "depthwise" else kernel
-    axes = [0, 1] if node.op == "depthwise" else [0, 1, 2]
-    largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(flat), axes), 1e-9))
-    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        flat, -largest, largest, num_bits=8, narrow_range=True
+    return tf.reshape(stored(tf.reshape(kernel, [shape[0], shape[1], -1]) if node.op == "depthwise" else kernel), shape)
+
+
+def stored(kernel: Any) -> Any:
+    """A kernel (..., outputs) as TFLite stores it: int8, symmetric, one scale per output."""
+    largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), list(range(len(kernel.shape) - 1))), 1e-9))
+    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        kernel, -largest, largest, num_bits=8, narrow_range=True
     )
-    return tf.reshape(rounded, shape)

@@ -135,6 +135,13 @@ def compute(node: Node, inputs: list[Any], kernel: Any, bias: Any) -> Any:
     raise AssertionError(node.op)
 
 
+def scale_outputs(node: Node, factor: Array) -> None:
+    """Multiply what a convolution gives by a factor for each channel, in place."""
+    assert node.kernel is not None and node.bias is not None
+    node.kernel = node.kernel * (factor.reshape(node.kernel.shape[2:]) if node.op == "depthwise" else factor)
+    node.bias = node.bias * factor
+
+
 def fold(graph: Graph) -> None:
     """Merge each batch normalisation (a depthwise 1x1) into the convolution before it, in place."""
     for node in list(graph.nodes.values()):
@@ -144,11 +151,9 @@ def fold(graph: Graph) -> None:
         alone = len(graph.users(before.name)) == 1 and before.name not in graph.outputs
         if node.kernel.shape[3] != 1 or node.strides != (1, 1) or before.kernel is None or not alone:
             continue
+        scale_outputs(before, node.kernel.reshape(-1))
         assert before.bias is not None
-        factor = node.kernel.reshape(-1)
-        shaped = factor.reshape(before.kernel.shape[2:]) if before.op == "depthwise" else factor
-        before.kernel = before.kernel * shaped
-        before.bias = before.bias * factor + node.bias
+        before.bias = before.bias + node.bias
         for user in graph.users(node.name):
             user.inputs = [before.name if name == node.name else name for name in user.inputs]
         graph.outputs = [before.name if name == node.name else name for name in graph.outputs]

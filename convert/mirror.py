@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from convert.graph import Graph, Node
+from convert.graph import Graph, Node, scale_outputs
 from convert.ranges import Extent
 
 SLACK = 0.001
@@ -37,7 +37,7 @@ def mirror(graph: Graph, extents: dict[str, Extent]) -> int:
         if leaky.op != "leaky":
             continue
         before = graph.nodes[leaky.inputs[0]]
-        if before.kernel is None or before.bias is None or len(graph.users(before.name)) > 1:
+        if before.kernel is None or len(graph.users(before.name)) > 1:
             continue
         reach = extents[before.name]
         turn = reach.above < -SLACK * reach.low
@@ -48,9 +48,7 @@ def mirror(graph: Graph, extents: dict[str, Extent]) -> int:
             continue
         factor = np.ones(before.channels, np.float32)
         factor[own] = -leaky.slope
-        shape = before.kernel.shape[2:] if before.op == "depthwise" else factor.shape
-        before.kernel = before.kernel * factor.reshape(shape)
-        before.bias = before.bias * factor
+        scale_outputs(before, factor)
         for reader, first in readers:
             assert reader.kernel is not None
             reader.kernel = reader.kernel.copy()

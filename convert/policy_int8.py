@@ -23,6 +23,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from convert.distill import stored
+
 Floats = NDArray[np.float32]
 Range = tuple[float, float]
 
@@ -84,7 +86,7 @@ class Int8Policy:
         self.before, self.after = self._distil(observations, sharper * floats[-1][1])
         kernels, biases = self._split()
         # Rounded already: training leaves weights half-way between two integers, where the converter may differ.
-        self._kernels, self._biases = [_rounded(each).numpy() for each in kernels], [each.numpy() for each in biases]
+        self._kernels, self._biases = [stored(each).numpy() for each in kernels], [each.numpy() for each in biases]
         # A factor for the whole of the last layer, its range too, leaves its integers what they are.
         self._kernels[-1], self._biases[-1] = self._kernels[-1] * self._unit, self._biases[-1] * self._unit
 
@@ -108,7 +110,7 @@ class Int8Policy:
 
     def _rounded(self, x: Any) -> Any:
         kernels, biases = self._split()
-        return self._run([_rounded(kernel) for kernel in kernels], biases, x)
+        return self._run([stored(kernel) for kernel in kernels], biases, x)
 
     def _run(self, kernels: list[Any], biases: list[Any], x: Any, unit: float = 1.0) -> Any:
         """What the layers make of observations, each value as int8 holds it."""
@@ -135,7 +137,7 @@ class Int8Policy:
         """Have each layer's bias make up for the mean error of its sums, in place."""
         x = np.asarray(_held(told, (-1.0, 1.0)))
         for index, (curve, (before, after)) in enumerate(zip(self._curves, self._ranges, strict=True)):
-            made = x @ np.asarray(_rounded(weights[2 * index]))
+            made = x @ np.asarray(stored(weights[2 * index]))
             weights[2 * index + 1] = (want[index] - made).mean(0)
             sums = (made + weights[2 * index + 1]).astype(np.float32)
             if curve in ("tanh", "elu"):
@@ -208,11 +210,3 @@ def _held(x: Any, within: Range) -> Any:
     """As an int8 tensor of this range holds it, zero included."""
     low, high = min(within[0], 0.0), max(within[1], 0.0)
     return tf.quantization.fake_quant_with_min_max_args(x, low, max(high, low + 1e-6), num_bits=8)
-
-
-def _rounded(kernel: Any) -> Any:
-    """As TFLite stores it: symmetric, one scale per output."""
-    largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), 0), 1e-9))
-    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        kernel, -largest, largest, num_bits=8, narrow_range=True
-    )
