@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from edge import observation as light
 from edge import scan_observation as scan
 from edge import sight_observation as sight
+from edge import thing_observation as thing
 from edge.errors import ModelError
 from edge.interpreter import open_model
 from edge.manifest import Actions, LightObservation, Manifest, ShareActions, TwistActions
 from edge.observation import LightObserver
 from edge.scan_observation import ScanObserver
 from edge.sight_observation import SightObserver
+from edge.thing_observation import ThingObserver
 from edge.types import Observation
 from robot.config import RobotConfig, load
 from robot.kinematics import twist_from_wheels
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-OBSERVERS: dict[str, tuple[int, int, type[LightObserver] | type[ScanObserver] | type[SightObserver]]] = {
+Observers = type[LightObserver] | type[ScanObserver] | type[SightObserver] | type[ThingObserver]
+OBSERVERS: dict[str, tuple[int, int, Observers]] = {
     light.NAME: (light.VERSION, light.SIZE, LightObserver),
     scan.NAME: (scan.VERSION, scan.SIZE, ScanObserver),
     sight.NAME: (sight.VERSION, sight.SIZE, SightObserver),
+    thing.NAME: (thing.VERSION, thing.SIZE, ThingObserver),
 }
 """The observations that a policy can be fed here: version, size, and who builds it."""
 GOALS = {"approach": "range", "dock": "light"}

@@ -6,7 +6,6 @@ import numpy as np
 
 from train import tasks
 from train.curriculum import Curriculum
-from train.envs.approach import ApproachBatch
 from train.envs.light import LightBatch
 
 
@@ -36,16 +35,6 @@ def test_it_begins_near_the_lamp_in_easy_rooms_with_bodies_alike() -> None:
     assert {room.level for room in env.world.rooms} == {"hard"}
     np.testing.assert_allclose(env.world.pose[:2].T, [room.start[:2] for room in env.world.rooms], rtol=1e-6)
     assert env.world.motors.gain.std() > 0.1
-
-
-def test_it_begins_in_front_of_the_object_that_is_to_be_approached() -> None:
-    env = tasks.make("approach", {"rooms": 8, "curriculum": True}).training(40)
-    assert isinstance(env, ApproachBatch)
-    env.reset(1)
-    assert env._distance.max() < 0.5 and env._cos.min() > 0.99
-    env.share = 1.0
-    env.reset(1)
-    assert env._distance.max() > 1.0 and env._cos.min() < 0.0
 
 
 def test_what_is_judged_is_as_hard_as_ever() -> None:

@@ -16,14 +16,13 @@ from gymnasium.utils.env_checker import check_env
 
 from convert.policy import convert
 from convert.progress import steps
-from edge import cli, scan_observation, sight_observation
+from edge import cli, sight_observation
 from edge import manifest as manifests
 from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
 from edge.policies.follow import FollowPolicy
 from edge.policies.learned import LearnedPolicy
-from edge.scan_observation import ScanObserver
 from edge.sight_observation import SightObserver
 from edge.types import Observation
 from robot.clock import VirtualClock
@@ -177,29 +176,33 @@ def test_docks_lamp_is_next_door_and_only_reaching_it_pays() -> None:
     assert step.reward.tolist() == [0.0, 1.0, 0.0, 0.0] and step.terminated[1]
 
 
-def test_a_scanning_policy_drives_in_the_runtime(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name, goal, room", [("approach", "range", "range"), ("wander", "wander", "light")])
+def test_a_policy_that_lives_by_the_sonar_drives_in_the_runtime(
+    tmp_path: Path, name: str, goal: str, room: str
+) -> None:
     """The runtime builds its observation as training does, and takes its motions from the manifest."""
-    task = tasks.make("approach", {"rooms": 1})
-    model = mlp(scan_observation.SIZE, (8,), len(ApproachBatch.TWISTS), 1.0, 0, "policy")
+    task = tasks.make(name, {"rooms": 1})
+    env = cast(Any, task.training(1))
+    model = mlp(env.observation_size, (8,), env.actions, 1.0, 0, "policy")
     with steps() as told:
         converted = convert(model, task.manifest(), "dynamic", None, told, "random weights")
-    path = tmp_path / "approach.tflite"
+    path = tmp_path / f"{name}.tflite"
     manifests.save(path, converted.flatbuffer, converted.manifest)
     config = load()
     policy = LearnedPolicy(path, config)
-    assert policy.task == "range" and not policy.needs_light
-    observer, act = ScanObserver(1, policy.period_s), FastMLP(model)
+    assert policy.task == goal and not policy.needs_light
+    observer, act = env._make_observer(1), FastMLP(model)
     command = np.zeros((2, 1), np.float32)
     for k, metres in enumerate((1.0, 0.8, None, 2.5, 0.4)):
         now = k * policy.period_s
         silent = Reading(None, now)
         chosen = policy.act(Observation(now, Senses(now, silent, silent, Reading(metres, now)), None, Twist(0.0, 0.0)))
         heard = np.array([math.nan if metres is None else metres], np.float32)
-        v, omega = ApproachBatch.TWISTS[int(act(observer.observe(None, heard, command).T).argmax())]
+        v, omega = env.TWISTS[int(act(observer.observe(None, heard, command).T).argmax())]
         assert (chosen.v, chosen.omega) == pytest.approx((v, omega))
         command[:, 0] = v, omega
     policy.reset()
-    with SimBody(config, make_room("range", "easy", 0), VirtualClock(0.02), camera=False) as body:
+    with SimBody(config, make_room(room, "easy", 0), VirtualClock(0.02), camera=False) as body:
         before = body.world.pose.copy()
         Loop(body, policy, Guard.of(config, policy), body.clock).run(4.0)
         assert np.abs(body.world.pose - before).max() > 0.05
@@ -208,14 +211,14 @@ def test_a_scanning_policy_drives_in_the_runtime(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wheels", [False, True])
 def test_a_continuous_policy_drives_in_the_runtime_as_it_did_in_training(tmp_path: Path, wheels: bool) -> None:
     task = tasks.make("approach", {"rooms": 1, "continuous": True, "wheels": wheels})
-    model = mlp(scan_observation.SIZE, (8,), 2, 1.0, 3, "policy")
+    model = mlp(ApproachBatch.observation_size, (8,), 2, 1.0, 3, "policy")
     with steps() as told:
         converted = convert(model, task.manifest(), "dynamic", None, told, "random weights")
     path = tmp_path / "approach.tflite"
     manifests.save(path, converted.flatbuffer, converted.manifest)
     policy, env = LearnedPolicy(path, load()), cast(Any, task.training(1))
     rng = np.random.default_rng(0)
-    seen = rng.uniform(-2, 2, (40, scan_observation.SIZE)).astype(np.float32)
+    seen = rng.uniform(-2, 2, (40, ApproachBatch.observation_size)).astype(np.float32)
     actions = decide(FastMLP(model)(seen), True)
     wanted = env.controls.motion(actions)
     found = [policy.decide(row) for row in seen]

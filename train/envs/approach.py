@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.sim.geometry import FanCaster, distance_to_rectangles, rectangles
-from robot.sim.maps import nodes
+from edge import thing_observation
+from edge.thing_observation import ThingObserver
+from robot.sim.geometry import FanCaster, rectangles
 from robot.sim.room import Room
 from robot.sim.verdict import GAP_M, GAP_WITHIN_M
 from train.envs.batch import Flags
-from train.envs.robot import Judged, RobotBatch, RobotSettings
-from train.envs.scanning import ScanningBatch, ScanningTask
+from train.envs.robot import TICK_S, Judged, RobotBatch, RobotSettings
+from train.envs.robot_task import RobotTask
+from train.envs.scanning import ScanningBatch
 from train.settings import setting
 
 REST_MPS, REST_S = 0.02, 0.5
@@ -31,9 +33,12 @@ class ApproachSettings(RobotSettings):
     """The task's settings."""
 
     level: str = setting("easy", "rooms: easy or hard", among=("easy", "hard"))
+    period_s: float = setting(0.1, "seconds from one decision to the next", low=TICK_S, high=2.0)
     limit_s: float = setting(45.0, "seconds after which an episode is cut", low=1.0)
     goal_reward: float = setting(5.0, "reward for success", low=0.0)
-    touch_cost: float = setting(1.0, "what touching something costs, which ends the episode", low=0.0)
+    step_cost: float = setting(0.003, "what each decision costs", low=0.0)
+    found_reward: float = setting(2.0, "reward for having listened all round, until the thing is known", low=0.0)
+    touch_cost: float = setting(2.0, "what touching something costs, which ends the episode", low=0.0)
 
 
 class ApproachBatch(ScanningBatch):
@@ -41,9 +46,11 @@ class ApproachBatch(ScanningBatch):
 
     TRUTH = 6
     TWISTS = (
-        (0.3, 0.0), (0.12, 0.0), (0.05, 0.0), (-0.06, 0.0), (0.0, 1.3), (0.0, -1.3), (0.0, 0.4), (0.0, -0.4),
+        (0.3, 0.0), (0.12, 0.0), (0.05, 0.0), (-0.06, 0.0), (0.0, 1.309), (0.0, -1.309), (0.0, 0.6545), (0.0, -0.6545),
         (0.2, 0.5), (0.2, -0.5), (0.0, 0.0),
     )  # fmt: skip
+    """Turning by a sector of the observation, or by half of one, at each decision."""
+    observation_size = thing_observation.SIZE
 
     def __init__(self, rooms: Sequence[Room], n: int, settings: Any, **more: Any) -> None:
         super().__init__(rooms, n, settings, **more)
@@ -53,25 +60,8 @@ class ApproachBatch(ScanningBatch):
         self._still, self._worth = np.zeros(n, np.int64), np.zeros(n, np.float32)
         self._rest = round(REST_S / settings.period_s + 0.49)
 
-    def _start(self, at: NDArray[np.intp]) -> None:
-        """Under a curriculum nearer to the target, and turned less away from it."""
-        world = self._world
-        if self._easier is None or self.share >= 1.0:
-            return
-        for i in at.tolist():
-            room = world.rooms[i]
-            points = nodes(room.size_m)
-            target = rectangles(room.obstacles[room.nearest_object][None])
-            away = distance_to_rectangles(points, target)[..., 0]
-            most = GAP_M + self.config.range.x_m + 0.1 + 1.5 * self.share
-            # Where nothing is nearer than the target, which is how it was chosen.
-            fit = np.argwhere((away >= 0.3) & (away <= most) & (room.maps.clearance > away - 0.01))
-            if len(fit):
-                row, column = fit[int(self._rng.integers(len(fit)))]
-                x, y = points[row, column]
-                to = target.centre[0] - (x, y)
-                turned = self.share * self._rng.uniform(-np.pi, np.pi)
-                world.pose[:, i] = x, y, np.arctan2(to[1], to[0]) + turned
+    def _make_observer(self, n: int) -> ThingObserver:
+        return ThingObserver(n, self.settings.period_s)
 
     def _begin(self, at: NDArray[np.intp]) -> None:
         rooms = [self._world.rooms[int(i)] for i in at]
@@ -116,10 +106,13 @@ class ApproachBatch(ScanningBatch):
         self._right = (np.abs(self._gap - GAP_M) <= GAP_WITHIN_M) & ahead
 
     def _potential(self) -> NDArray[np.float32]:
-        """What being here is worth: at the right distance, facing the target; there at last, and at rest there."""
+        """What being here is worth: to know the thing, to face it at the right distance, and to rest there."""
+        assert isinstance(self._observer, ThingObserver)
         off = np.abs(self._distance - np.float32(GAP_M + self.config.range.x_m))
+        aside = np.abs(np.arctan2(self._sin, self._cos))
         rest = np.minimum(self._still / self._rest, 1.0)
-        return (0.2 * self._cos - off + self._right * (0.5 + 0.5 * rest)).astype(np.float32)
+        worth = self.settings.found_reward * self._observer.found - 0.3 * aside - off + self._right * (0.5 + 0.5 * rest)
+        return worth.astype(np.float32)
 
     def _truth(self) -> Sequence[NDArray[Any]]:
         hit = self._gap < 10.0
@@ -129,11 +122,12 @@ class ApproachBatch(ScanningBatch):
         )  # fmt: skip
 
 
-class ApproachTask(ScanningTask):
+class ApproachTask(RobotTask):
     """`edgebot train approach`."""
 
     name, room_task = "approach", "range"
-    default_steps = 4_000_000
+    observation: ClassVar[Any] = thing_observation
+    default_steps = 8_000_000
 
     def __init__(self) -> None:
         super().__init__()

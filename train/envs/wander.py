@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import scan_observation
+from edge.scan_observation import ScanObserver
 from robot.sim.room import Room
 from robot.sim.verdict import TOUCH_MPS
 from train.envs.batch import Flags
 from train.envs.robot import Judged, RobotBatch, RobotSettings
-from train.envs.scanning import ScanningBatch, ScanningTask
+from train.envs.robot_task import RobotTask
+from train.envs.scanning import ScanningBatch
 from train.settings import setting
 
 SQUARE_M = 0.5
@@ -40,11 +43,15 @@ class WanderBatch(ScanningBatch):
     """N robots that wander about. Arguments as `RobotBatch` has them."""
 
     TRUTH = 2
+    observation_size = scan_observation.SIZE
     TWISTS = ((0.3, 0.0), (0.15, 0.0), (0.2, 1.2), (0.2, -1.2), (0.0, 1.5), (0.0, -1.5))
 
     def __init__(self, rooms: Sequence[Room], n: int, settings: Any, **more: Any) -> None:
         super().__init__(rooms, n, settings, **more)
         self._entered = np.zeros((n, _SIDE * _SIDE), np.bool_)
+
+    def _make_observer(self, n: int) -> ScanObserver:
+        return ScanObserver(n, self.settings.period_s)
 
     def _begin(self, at: NDArray[np.intp]) -> None:
         self._entered[at] = False
@@ -67,10 +74,11 @@ class WanderBatch(ScanningBatch):
         return self._entered.sum(1) / SQUARES, self._age / self._limit
 
 
-class WanderTask(ScanningTask):
+class WanderTask(RobotTask):
     """`edgebot train wander`."""
 
     name, room_task = "wander", "light"
+    observation: ClassVar[Any] = scan_observation
     default_steps = 3_000_000
 
     def __init__(self) -> None:

@@ -1,0 +1,55 @@
+"""How far a robot went since its last decision, by what was commanded: for observations that carry a memory along.
+
+Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+LAG_S = 0.06
+"""By which wheels follow a command."""
+STOP_M = 0.12
+"""The guard lets no robot drive nearer to what its sonar hears; where nothing is heard, it stands."""
+
+
+class Reckoning:
+    """Of `n` robots that decide every `period_s`.
+
+    Attributes:
+        speed: (2, n) m/s and rad/s, as the wheels ought to have by now.
+    """
+
+    def __init__(self, n: int, period_s: float) -> None:
+        self._period_s = np.float32(period_s)
+        self._keep = np.float32(math.exp(-period_s / LAG_S))
+        self.speed = np.zeros((2, n), np.float32)
+        self._free = np.full(n, np.inf, np.float32)  # m that the guard lets it drive ahead
+
+    def reset(self, where: NDArray[Any] | slice = slice(None)) -> None:
+        """The robots that a mask or index names stand."""
+        self.speed[:, where], self._free[where] = 0.0, np.inf
+
+    def take(self, where: NDArray[np.intp], other: Reckoning) -> None:
+        """What `other` knows of its robots is so for those at `where`."""
+        self.speed[:, where], self._free[where] = other.speed, other._free
+
+    def moved(self, command: Floats, range_m: Floats) -> tuple[Floats, Floats]:
+        """(n,) m ahead and (n,) rad to the left since the last call.
+
+        Args:
+            command: (2, n) m/s and rad/s commanded since then.
+            range_m: (n,) m, as heard now; not finite where the echo is missing.
+        """
+        behind = self.speed - command
+        way, turn = command * self._period_s + behind * (np.float32(LAG_S) * (1 - self._keep))
+        self.speed = command + behind * self._keep
+        way = np.minimum(way, self._free)
+        self._free = np.where(np.isfinite(range_m), np.maximum(range_m - np.float32(STOP_M), 0.0), np.float32(0.0))
+        return way, turn

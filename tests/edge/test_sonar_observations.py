@@ -1,0 +1,127 @@
+"""What is remembered of one sonar: the same bits alone and among many, things and walls, points beside the way."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from edge import scan_observation, thing_observation
+from edge.reckoning import STOP_M
+from edge.scan_observation import ScanObserver
+from edge.thing_observation import SECTORS, ThingObserver
+
+PERIOD_S = 0.1
+STEP = 2 * math.pi / SECTORS / PERIOD_S  # rad/s: a sector at each decision
+
+
+@pytest.mark.parametrize("kind", [ScanObserver, ThingObserver])
+def test_a_robot_sees_the_same_bits_alone_and_among_many(kind: type[ScanObserver] | type[ThingObserver]) -> None:
+    rng = np.random.default_rng(0)
+    n, me, again = 37, 18, 100
+    many, alone = kind(n, PERIOD_S), kind(1, PERIOD_S)
+    known = False
+    for step in range(160):  # all turn, later they also drive
+        things = np.sin(4 * math.pi * step / SECTORS + np.arange(n)) > 0.3
+        range_m = np.where(things, np.float32(2.0), np.float32(3.0))
+        range_m *= rng.normal(1.0, 0.01, n).astype(np.float32)
+        range_m[rng.random(n) < 0.03] = np.nan
+        v = rng.choice([0.0, 0.3], n) * (step > 60) * (step < again)
+        command = np.stack((v, np.where(step > 60, rng.choice([STEP, -0.4], n), STEP))).astype(np.float32)
+        if step in (0, again):  # a first observation after a reset, beside others that go on
+            alone.reset()
+            many.reset(np.array([me]))
+            seen = many.observe_some(np.array([me]), None, range_m[[me]])
+            single = alone.observe(None, range_m[[me]], np.zeros((2, 1), np.float32))
+            np.testing.assert_array_equal(seen, single)
+            continue
+        seen = many.observe(None, range_m, command)
+        single = alone.observe(None, range_m[[me]], command[:, [me]])
+        assert seen.dtype == np.float32 and np.abs(seen).max() <= 1.0
+        np.testing.assert_array_equal(seen[:, me], single[:, 0])
+        known |= bool(seen[6].max() > 0)
+    assert known
+
+
+def thing(seen: np.ndarray, name: str) -> float:
+    return float(seen[thing_observation.FIELDS.index(name), 0])
+
+
+def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions: int = SECTORS + 2) -> np.ndarray:
+    """A turn to the left in a round room of 3 m, with a wall 1.2 m away to the back, and things: (heading, metres)."""
+    for k in range(decisions):
+        heading = k * STEP * PERIOD_S
+        behind = abs(math.remainder(heading - math.pi, math.tau))
+        reach = min(3.0, 1.2 / max(math.cos(max(behind - 0.26, 0.0)), 0.1))
+        for at, metres in boxes:
+            if abs(math.remainder(heading - at, math.tau)) < 0.33:
+                reach = min(reach, metres)
+        if k % 11 == 5:
+            reach = math.nan  # one echo in eleven is missing
+        command = np.array([[0.0], [STEP if k else 0.0]], np.float32)
+        seen = observer.observe(None, np.array([reach], np.float32), command)
+    return seen
+
+
+def test_a_thing_is_known_once_all_round_is_heard_and_a_wall_is_none() -> None:
+    observer = ThingObserver(1, PERIOD_S)
+    assert thing(turned(observer, [(1.0, 1.8), (5.0, 2.3)], SECTORS // 2), "known") == 0
+    observer.reset()
+    seen = turned(observer, [(1.0, 1.8), (5.0, 2.3)])
+    bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
+    to = 1.0 - (SECTORS + 1) * STEP * PERIOD_S
+    assert thing(seen, "known") == 1 and abs(math.remainder(bearing - to, math.tau)) < 0.12
+    assert thing(seen, "thing_far") == pytest.approx(1.8 / 3.0, abs=0.02)
+    observer.reset()
+    assert thing(turned(observer, []), "known") == 0
+
+
+def test_a_thing_that_is_not_there_any_more_is_put_aside_and_given_up() -> None:
+    observer = ThingObserver(1, PERIOD_S)
+    seen = turned(observer, [(0.0, 1.8)])
+    seen = turned(observer, [])  # and it is gone
+    looked = []
+    while thing(seen, "known") and len(looked) < 300:  # look where it is thought to be
+        bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
+        looked.append(bearing)
+        omega = min(max(bearing / PERIOD_S, -STEP), STEP)
+        seen = observer.observe(None, np.array([2.9], np.float32), np.array([[0.0], [omega]], np.float32))
+    assert 15 < len(looked) <= thing_observation.LOST_S / PERIOD_S and min(looked) > 0.2  # it is sought to one side
+    seen = observer.observe(None, np.array([2.9], np.float32), np.zeros((2, 1), np.float32))
+    assert thing(seen, "known") == 0 and thing(seen, "heard") < 0.1  # all round has to be heard again
+
+
+def test_a_point_goes_past_as_the_robot_drives_and_is_gone_when_heard_through() -> None:
+    def near(observer: ScanObserver, range_m: float, v: float, omega: float) -> np.ndarray:
+        command = np.array([[v], [omega]], np.float32)
+        return observer.observe(None, np.array([range_m], np.float32), command)[-scan_observation.SECTORS :, 0].copy()
+
+    observer = ScanObserver(1, 0.2)
+    assert not near(observer, 3.0, 0.0, 0.0).any()
+    seen = near(observer, 0.5, 0.0, 0.0)
+    assert seen[0] > 0.3 and not seen[4:-4].any()
+    for _ in range(4):  # turn right by 0.8 rad: what was ahead is now ahead to the left
+        seen = near(observer, 3.0, 0.0, -1.0)
+    assert seen[2:5].max() > 0.3
+    for _ in range(8):
+        seen = near(observer, 3.0, 0.3, 0.0)
+    assert seen[6:10].max() > 0.3 and not seen[:4].any()  # beside it, and a little behind
+    observer.reset()
+    near(observer, 0.5, 0.0, 0.0)
+    assert not near(observer, 3.0, 0.0, 0.0)[0]
+
+
+def test_reckoning_lags_as_wheels_do_and_stops_where_the_guard_does() -> None:
+    from edge.reckoning import Reckoning
+
+    reckoning = Reckoning(1, 0.2)
+    ahead = np.array([[0.3], [0.0]], np.float32)
+    way, _ = reckoning.moved(ahead, np.array([0.2], np.float32))
+    assert 0.6 * 0.06 < way[0] < 0.06
+    way, _ = reckoning.moved(ahead, np.array([np.nan], np.float32))
+    assert way[0] == pytest.approx(0.06, abs=1e-3)
+    way, _ = reckoning.moved(2 * ahead, np.array([np.nan], np.float32))
+    assert way[0] == 0  # nothing was heard
+    reckoning.moved(ahead, np.array([STOP_M + 0.01], np.float32))
+    assert reckoning.moved(ahead, np.array([1.0], np.float32))[0][0] == pytest.approx(0.01)
