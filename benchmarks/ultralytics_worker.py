@@ -1,12 +1,12 @@
 """Ultralytics' side of a comparison, in an environment of its own; `ultralytics_layouts.py` and `detect.py` start it.
 
     python ultralytics_worker.py heads OUT.npz                 raw head tensors, and what their post-processing finds
-    python ultralytics_worker.py export NET FOLDER [plain]     a random network, by their exporter, as FOLDER/NET.tflite
+    python ultralytics_worker.py export NET FOLDER [FRAMES.npy]  a random network, by their exporter: FOLDER/NET.tflite
     python ultralytics_worker.py predict MODEL FRAMES.npy SCORE OUT.npz        what their predictor finds
     python ultralytics_worker.py time MODEL FRAMES.npy         on each line on stdin: one frame; prints seconds
 
-Networks are drawn at random, with class weights wide enough that thousands of boxes pass a usual threshold;
-`plain` ones are as Ultralytics draws them, and find nothing.
+Networks are drawn at random, the same each time, with class weights wide enough that thousands of boxes pass a usual
+threshold: on FRAMES, or on noise. Exported without FRAMES they are as Ultralytics draws them, and find nothing.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ SIDES = {"yolov5n": 160, "yolov8n": 256, "yolo11n": 256, "yolov10n": 256, "yolo2
 CLASSES, SCORE = 4, 0.25
 
 
-def spread(model: Any) -> None:
-    """Batch norm that knows its data, and class scores from near 0 to near 1."""
-    torch.manual_seed(0)
+def spread(model: Any, images: Any) -> None:
+    """Batch norm that knows these images (n, 3, rows, columns), and class scores on them from near 0 to near 1.
+
+    On other images scores may be 1 by the dozen: then any order of them is right, and each keeps other boxes.
+    """
     layers = [one for one in model.modules() if isinstance(one, torch.nn.BatchNorm2d)]
     momenta = [one.momentum for one in layers]
     for one in layers:
         one.momentum = None  # the plain mean
     model.train()
     with torch.no_grad():
-        for _ in range(4):
-            model(torch.rand(2, 3, 128, 128))
+        for pair in images.split(2):
+            model(pair)
     for one, momentum in zip(layers, momenta, strict=True):
         one.momentum = momentum
     model.eval()
@@ -51,16 +53,16 @@ def spread(model: Any) -> None:
     for conv in last or list(head.m):
         torch.nn.init.normal_(conv.weight)
         torch.nn.init.zeros_(conv.bias)
-        conv.register_forward_hook(one_and_a_half)
+        conv.register_forward_hook(within_four)
     with torch.no_grad():
-        model(torch.rand(1, 3, 128, 128))
+        model(images)
     for conv in last or list(head.m):
         conv._forward_hooks.clear()
 
 
-def one_and_a_half(conv: Any, _: Any, out: Any) -> None:
-    """Scales a layer so that its outputs spread by 1.5: logistic values from near 0 to near 1, none at either."""
-    conv.weight.data *= 1.5 / out.std()
+def within_four(conv: Any, _: Any, out: Any) -> None:
+    """Scales a layer so that its outputs end at 4: logistic values up to 0.98, and no two that float32 makes one."""
+    conv.weight.data *= 4 / out.abs().max()
 
 
 def heads(out: str) -> None:
@@ -73,12 +75,13 @@ def heads(out: str) -> None:
 
     found = {}
     for name, side in SIDES.items():
+        torch.manual_seed(0)
         old = name == "yolov5n"
         if old:
             model = OldModel(str(Path(yolov5.__file__).parent / "models" / "yolov5n.yaml"), nc=CLASSES)
         else:
             model = DetectionModel(f"{name}.yaml", nc=CLASSES, verbose=False)
-        spread(model)
+        spread(model, torch.rand(8, 3, 128, 128))
         with torch.no_grad():
             raw = model(torch.rand(1, 3, side, side))
         raw = raw[0] if isinstance(raw, (tuple, list)) else raw
@@ -89,14 +92,17 @@ def heads(out: str) -> None:
     np.savez_compressed(out, **found)
 
 
-def export(name: str, folder: str, weights: str = "wide") -> None:
+def export(name: str, folder: str, frames: str = "") -> None:
     """By their own exporter, with 80 classes and 320 x 320."""
     from ultralytics import YOLO
 
+    torch.manual_seed(0)
     source = {"yolov5nu": "yolov5n"}.get(name, name)
     model = YOLO(f"{source}.yaml", verbose=False)
-    if weights == "wide":
-        spread(model.model)
+    if frames:
+        images = torch.from_numpy(np.load(frames)).permute(0, 3, 1, 2).float() / 255
+        images = torch.nn.functional.interpolate(images, (240, 320))  # letterboxed, as their predictor will
+        spread(model.model, torch.nn.functional.pad(images, (0, 0, 40, 40), value=114 / 255))
     os.chdir(folder)
     end2end = getattr(model.model.model[-1], "one2one_cv2", None) is not None
     made = Path(model.export(format="litert", imgsz=320, verbose=False, **({"nms": False} if end2end else {})))

@@ -19,7 +19,7 @@ from convert.graph import Graph, Node
 from convert.ranges import BATCH, Advance, Images
 
 PART = 4  # images that are in memory together: half a batch, half the memory
-EPOCHS = 10
+EPOCHS = 20
 RATE = 6e-5  # Adam's, going to 0 along a cosine; four times more did harm
 
 

@@ -13,7 +13,7 @@ from keras import layers
 from convert import quantise, ranges
 from convert.blame import blame
 from convert.detector import plain
-from convert.distill import distill
+from convert.distill import distill, steps_of
 from convert.equalise import equalise
 from convert.errors import ConvertError
 from convert.graph import Graph
@@ -177,7 +177,7 @@ def test_distillation_brings_the_heads_nearer(images: np.ndarray) -> None:
     told: list[int] = []
     distill(graph, rounding.observe, images, told.append)
     assert distance() < before
-    assert sum(told) == 10 * 24
+    assert sum(told) == steps_of(24)
 
 
 def test_progress_counts_to_the_end(images: np.ndarray) -> None:
