@@ -10,12 +10,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+from gymnasium.envs.classic_control import AcrobotEnv, CartPoleEnv, MountainCarEnv
 from numpy.typing import NDArray
 
 from edge.errors import UsageError
 from train.envs.batch import Flags, Floats, Step
 from train.envs.poles import CartPoles
+from train.envs.together import Acrobots, MountainCars, Together
 
 
 def make_one(task: str, **kwargs: Any) -> gymnasium.Env[Any, Any]:
@@ -142,6 +143,20 @@ class _OneByOne:
             env.close()
 
 
+TOGETHER: dict[type, type[Together]] = {AcrobotEnv: Acrobots, MountainCarEnv: MountainCars}
+
+
+def _together(task: str, first: gymnasium.Env[Any, Any], n: int) -> Together | CartPoles | None:
+    """All in one array, where `task` is one of the kinds that have that, as Gymnasium makes it."""
+    kind, spec = type(first.unwrapped), first.spec
+    if spec is None or spec.max_episode_steps is None:
+        return None
+    if kind is CartPoleEnv:
+        return CartPoles(task, n) if spec.vector_entry_point else None
+    plain = kind in TOGETHER and not spec.kwargs and not spec.additional_wrappers
+    return TOGETHER[kind](n, spec.max_episode_steps) if plain else None
+
+
 class GymBatch:
     """N copies of one Gymnasium environment. Arguments as `Interface` has them."""
 
@@ -151,8 +166,7 @@ class GymBatch:
         self.interface = Interface(task, first, scaled)
         self.actions, self.continuous = self.interface.actions, self.interface.continuous
         self.observation_size = self.state_size = self.interface.size
-        together = type(first.unwrapped) is CartPoleEnv and first.spec is not None and first.spec.vector_entry_point
-        self._envs = CartPoles(task, n) if together else _OneByOne(task, first, n, self.interface)
+        self._envs = _together(task, first, n) or _OneByOne(task, first, n, self.interface)
 
     def reset(self, seed: int) -> tuple[Floats, Floats]:
         observation = self.interface.see(self._envs.reset(seed))
