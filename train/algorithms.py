@@ -8,6 +8,7 @@
 | `reinforce` | REINFORCE, plain as the lecture sets it or with a baseline |
 | `sac` | soft actor-critic, for continuous actions |
 | `dqn` | deep Q-learning, each of its improvements a switch |
+| `dqn-lecture` | the same as the lecture sets it, by episodes |
 | `mcts` | tree search guided by a network that learns from it, in the robot's world as its model |
 | `genetic`, `cem` | search among policies: by mutation and selection, by the cross-entropy method |
 """
@@ -42,6 +43,7 @@ ALGORITHMS = {
     "reinforce": Entry("train.agents.reinforce:Reinforce"),
     "sac": Entry("train.agents.sac:SAC", discrete=False, continuous=True),
     "dqn": Entry("train.agents.dqn:DQN", frames=True),
+    "dqn-lecture": Entry("train.agents.dqn_lecture:LectureDQN"),
     "mcts": Entry("train.agents.mcts:MCTS", foresees=True),
     "genetic": Entry("train.agents.genetic:Genetic"),
     "cem": Entry("train.agents.cem:CEM"),

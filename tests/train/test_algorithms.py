@@ -26,9 +26,10 @@ QUICK = {
         "--set", "curiosity=0.5", "--set", "envs=16", "--set", "horizon=16", "--set", "hidden=8", "--steps", "1280",
     ],
     "dqn": [
-        "--double", "--dueling", "--prioritized", "--set", "iteration=256", "--set", "learning_starts=256",
-        "--set", "gradient_steps=2", "--set", "hidden=8", "--steps", "1280",
+        "--double", "--dueling", "--prioritized", "--set", "hold=3", "--set", "iteration=256",
+        "--set", "learning_starts=256", "--set", "gradient_steps=2", "--set", "hidden=8", "--steps", "1280",
     ],
+    "dqn-lecture": ["--set", "episodes=60", "--set", "max_steps=20"],
 }  # fmt: skip
 
 
@@ -73,13 +74,13 @@ def test_every_setting_of_every_algorithm_has_its_sentence(algo: str) -> None:
 
 BAD = [
     (["CartPole-v1", "--algo", "dqm"], "unknown algorithm 'dqm'; did you mean 'dqn'"),
-    (["CartPole-v1", "--algo", "zzz"], "known: ppo, a2c, a3c, reinforce, sac, dqn, mcts, genetic, cem"),
+    (["CartPole-v1", "--algo", "zzz"], "known: ppo, a2c, a3c, reinforce, sac, dqn, dqn-lecture, mcts, genetic, cem"),
     (["CartPole-v1", "--algo", "dqn", "--duelling"], "did you mean --dueling"),
     (["CartPole-v1", "--algo", "dqn", "--gamma"], "unrecognized arguments: --gamma"),
     (["CartPole-v1", "--algo", "ppo", "--double"], "unrecognized arguments: --double"),
     (["Pendulum-v1", "--algo", "dqn"], "which dqn does not drive; these do: ppo, a2c, a3c, sac"),
     (["CartPole-v1", "--algo", "mcts"], "its own model"),
-    (["CartPole-v1", "--algo", "sac"], "these do: ppo, a2c, a3c, reinforce, dqn, mcts, genetic, cem"),
+    (["CartPole-v1", "--algo", "sac"], "these do: ppo, a2c, a3c, reinforce, dqn, dqn-lecture, mcts, genetic, cem"),
     (["CartPole-v1", "--algo", "reinforce", "--variant", "basline"], "did you mean 'baseline'"),
 ]
 

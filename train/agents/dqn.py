@@ -7,6 +7,7 @@
 | `dueling` | the network tells a state's value and its actions' advantages (Wang et al. 2016, arXiv:1511.06581) |
 | `prioritized` | surprising steps are learnt from more often (Schaul et al. 2016, arXiv:1511.05952) |
 | `n_step` | rewards of so many steps before the network's guess (Sutton 1988) |
+| `hold` | a random action is kept for a random time (Dabney et al. 2021, arXiv:2006.01782; here geometric) |
 
 The rounds are those of `train.off_policy`. The policy that is kept is the trunk with the advantages: they rank the
 actions.
@@ -47,6 +48,7 @@ class DQNSettings:
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this global norm", low=1e-6)
     epsilon_end: float = setting(0.02, "share of random actions in the end; 1 at the start", low=0.0, high=1.0)
     epsilon_share: float = setting(0.2, "share of all steps until that is reached", low=0.0, high=1.0)
+    hold: float = setting(1.0, "steps that a random action is kept, in the mean", low=1.0)
     fixed_targets: bool = setting(True, "value the future by a copy that stands still")
     target_every: int = setting(256, "steps for which it does", low=1)
     double: bool = setting(False, "the network chooses the next action, the copy values it")
@@ -104,6 +106,7 @@ class DQN(NetworkPolicy, OffPolicy):
     def __init__(self, env: BatchEnv, settings: DQNSettings, seed: int) -> None:
         super().__init__(env, settings, seed, settings.n_step, settings.alpha if settings.prioritized else 0.0)
         self._copied = 0
+        self._held, self._left = np.zeros((2, env.n), np.int64)  # random actions, and for how many steps more
         start = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0]) >> 1
         self.network, self.target = Network(env, settings, start), Network(env, settings, start)
         self.policy = self.network.scores
@@ -116,13 +119,16 @@ class DQN(NetworkPolicy, OffPolicy):
         self._optimise = tf.function(self._round, jit_compile=not hasattr(env, "frame_shape"))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """As every learner with a memory, and when the targets were copied."""
-        return super().state() | {"copied": np.asarray(self._copied)}
+        """As every learner with a memory, when the targets were copied, and what is done at random."""
+        held = {"held": self._held, "left": self._left} if self.settings.hold > 1.0 else {}
+        return super().state() | {"copied": np.asarray(self._copied)} | held
 
     def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
         """Go back to what `state` told. Raises KeyError or ValueError where it does not fit these settings."""
         super().load(state, env)
         self._copied = int(state["copied"])
+        if self.settings.hold > 1.0:
+            self._held, self._left = state["held"], state["left"]
 
     def everything(self) -> list[Any]:
         return [*self.network.variables, *self.target.variables, *self._optimizer.variables]
@@ -131,12 +137,20 @@ class DQN(NetworkPolicy, OffPolicy):
         self._fast.refresh()
 
     def explore(self, seen: Floats, rng: np.random.Generator, share: float) -> NDArray[Any]:
-        """Epsilon-greedy."""
+        """Epsilon-greedy; epsilon is how likely a random action begins where none is under way."""
         s, n = self.settings, len(seen)
-        epsilon = linear(1.0, s.epsilon_end, share / s.epsilon_share if s.epsilon_share > 0.0 else 1.0)
         chosen = self._fast(seen).argmax(1)
-        stray = rng.random(n) < epsilon
-        return np.where(stray, rng.integers(self._actions, size=n), chosen)
+        begins = (rng.random(n) < self._epsilon(share)) & (self._left == 0)
+        self._held = np.where(begins, rng.integers(self._actions, size=n), self._held)
+        lasts = rng.geometric(1.0 / s.hold, n) if s.hold > 1.0 else 1
+        self._left = np.where(begins, lasts, self._left)
+        stray = self._left > 0
+        self._left = self._left - stray
+        return np.where(stray, self._held, chosen)
+
+    def _epsilon(self, share: float) -> float:
+        s = self.settings
+        return linear(1.0, s.epsilon_end, share / s.epsilon_share if s.epsilon_share > 0.0 else 1.0)
 
     def update(self, share: float, rng: np.random.Generator) -> list[float]:
         """One round of gradients."""

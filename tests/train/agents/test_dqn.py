@@ -66,3 +66,14 @@ def test_the_error_is_the_one_of_the_papers(double: bool, fixed: bool) -> None:
     goal = reward[0] + discount[0] * future[np.arange(16), best]
     q = agent.network(seen[0]).numpy()[np.arange(16), action[0]]
     np.testing.assert_allclose(errors.numpy()[0], goal - q, atol=1e-5)
+
+
+@pytest.mark.parametrize("hold", [1.0, 6.0])
+def test_random_actions_are_kept_for_as_long_as_told(hold: float) -> None:
+    agent, rng = learner(hold=hold, epsilon_end=0.0, epsilon_share=1.0), np.random.default_rng(0)
+    seen = np.zeros((8, 4), np.float32)
+    played = np.array([agent.explore(seen, rng, 0.0) for _ in range(2_000)])
+    assert (played[1:] != played[:-1]).mean() == pytest.approx(0.75 / hold, rel=0.1)  # chance repeats one of four
+    played = np.array([agent.explore(seen, rng, 0.5) for _ in range(2_000)])
+    stray = hold / (1.0 + hold)  # of all steps, where every other one that is free begins a random action
+    assert (played != agent.greedy(seen)).mean() == pytest.approx(0.75 * stray, rel=0.1)
