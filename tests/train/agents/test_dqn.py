@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tests.train.agents.echo import Echo
 from train.agents.dqn import DQN, DQNSettings
+from train.agents.dqn_lecture import LectureDQN, LectureDQNSettings
 from train.evaluation import evaluate
 
 SMALL: dict[str, Any] = {
@@ -77,3 +78,15 @@ def test_random_actions_are_kept_for_as_long_as_told(hold: float) -> None:
     played = np.array([agent.explore(seen, rng, 0.5) for _ in range(2_000)])
     stray = hold / (1.0 + hold)  # of all steps, where every other one that is free begins a random action
     assert (played != agent.greedy(seen)).mean() == pytest.approx(0.75 * stray, rel=0.1)
+
+
+def test_the_lectures_recipe_goes_by_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = LectureDQN(Echo(1), LectureDQNSettings(episodes=54, max_steps=3), seed=0)
+    after: list[int] = []
+    monkeypatch.setattr(agent, "update", lambda share, rng: after.append(agent.episode) or [0.0, 0.0, 0.0])
+    reports = list(agent.learn(Echo(1), 10_000))
+    assert [report.lengths for report in reports] == [[3]] * 54 and agent.steps == 3 * 54
+    assert after == [51, 52, 53, 54]  # one after each, beyond the 50th
+    whole = LectureDQNSettings().episodes
+    found = [LectureDQN._epsilon(agent, episode / whole) for episode in range(whole)]
+    np.testing.assert_allclose(found, [max(1 - episode / 500, 0.01) for episode in range(whole)])
