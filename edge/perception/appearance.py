@@ -24,7 +24,6 @@ HALF = 0.22  # and at most this share of the box's breadth: arms and the room be
 _GREY_BELOW = 48  # of 255: less saturated, or darker, is grey
 _PIXELS = 24  # a region is shrunk to so many pixels a side
 _ROWS, _COLUMNS = 6, 4  # that a region must have at least
-_EACH = 2  # pixels are one column of a strip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,54 +64,6 @@ def histogram(region: NDArray[np.uint8]) -> Histogram:
     """(BINS,) shares of the colours in a piece of an RGB image."""
     bins, parts = _bins(cv2.resize(region, (_PIXELS, _PIXELS), interpolation=cv2.INTER_AREA))
     return (np.bincount(bins.ravel(), parts.ravel(), BINS) / _PIXELS**2).astype(np.float32)
-
-
-class Strip:
-    """The colours of a piece of an RGB image, column by column, in which known clothes are looked for.
-
-    Args:
-        image: (rows, columns, 3).
-        left, right: the columns, pixels.
-        rows: (4,) where the heights `TRUNK_M` and `LEGS_M` are, at the distance where somebody is looked for.
-    """
-
-    def __init__(self, image: NDArray[np.uint8], left: float, right: float, rows: NDArray[np.floating]) -> None:
-        self._left, end = max(0, round(left)), min(image.shape[1], round(right))
-        edges = np.rint(np.clip(rows, 0.0, float(image.shape[0]))).astype(int)
-        self._columns = max(0, end - self._left) // _EACH
-        self._sums = [self._sum(image[top:bottom, self._left : end]) for top, bottom in (edges[:2], edges[2:])]
-
-    def _sum(self, region: NDArray[np.uint8]) -> NDArray[np.floating] | None:
-        """(columns + 1, BINS) the colours left of each column; None where too little is in the picture."""
-        count = self._columns
-        if region.shape[0] < _ROWS or count < 2:
-            return None
-        bins, parts = _bins(cv2.resize(region, (count, _PIXELS), interpolation=cv2.INTER_AREA))
-        bins += np.arange(count)[:, None] * BINS
-        each = np.bincount(bins.ravel(), parts.ravel(), count * BINS).reshape(count, BINS)
-        return np.concatenate((np.zeros((1, BINS)), each.cumsum(axis=0))) / _PIXELS
-
-    def find(self, clothes: Look, breadth: float) -> tuple[float, Look] | None:
-        """Where something `breadth` pixels broad looks most like these clothes: the middle column, and the look there.
-
-        None where nothing can be compared.
-        """
-        wide = min(max(2, round(breadth / _EACH)), self._columns)
-        apart: list[NDArray[np.floating]] = []
-        looks: list[NDArray[np.float32] | None] = []
-        for sums, known in zip(self._sums, (clothes.trunk, clothes.legs), strict=True):
-            if sums is None or known is None:
-                looks.append(None)
-                continue
-            shown = ((sums[wide:] - sums[:-wide]) / wide).astype(np.float32)
-            looks.append(shown)
-            apart.append(np.sqrt(np.maximum(0.0, 1.0 - np.sqrt(shown * known).sum(axis=1))))
-        if not apart:
-            return None
-        mean = np.mean(apart, axis=0)
-        best = int(mean.argmin())
-        trunk, legs = (None if part is None else part[best] for part in looks)
-        return self._left + _EACH * (best + wide / 2), Look(trunk, legs)
 
 
 def unlike(one: Look, other: Look) -> float | None:

@@ -69,12 +69,6 @@ class CameraGeometry:
         distance = float(view.floor_distance(self.ideal([x + width / 2, y + height], columns, rows)))
         return distance if math.isfinite(distance) else None
 
-    def column(self, distance: float, bearing: float, height: float) -> float:
-        """The picture's column of what is `height` m above the floor, `distance` m from the lens at a bearing (rad)."""
-        view = self._view(None, None)
-        point = [view.x + distance * math.cos(bearing), distance * math.sin(bearing), height]
-        return float(view.project(np.array(point))[0][0])
-
     def rows(self, distance: float, heights: ArrayLike) -> NDArray[np.floating]:
         """The picture's rows (...) of heights (...) above the floor, m, `distance` m straight ahead of the lens."""
         view, high = self._view(None, None), np.asarray(heights, np.float64)

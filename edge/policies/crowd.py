@@ -27,14 +27,13 @@ BEARING_SPREAD = 0.04  # rad
 ROUGH = 0.35  # a rough distance's spread, as a share of it
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
-ALIKE, UNLIKE, STRANGER = 0.55, 0.60, 0.72  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
-OTHER = 0.5  # whoever stands beside others and differs more, from how they were of late too, is not them
-COLOUR, COLOURS = 25.0, (-8.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
+ALIKE, UNLIKE = 0.55, 0.48  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
+COLOUR, COLOURS = 25.0, (-3.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
 NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
 HIDDEN = 0.4  # so much of it counts for whom somebody may hide
-RECENT, LASTING = 0.25, 0.04  # shares of a new look
+RECENT, LASTING, SLOW = 0.25, 0.04, 0.02  # shares of a new look; the last, of one that is unlike them
 KNOWN = 5  # looks, until clothes are known
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
 SURE = 0.45  # looks that differ less are theirs wherever they are seen
@@ -71,6 +70,8 @@ class Someone:
             self.recent = self.recent.mixed(look, RECENT)
         if self.looks <= KNOWN or apart < (ALIKE if alone else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
+        elif alone:
+            self.clothes = self.clothes.mixed(look, SLOW)
 
     def unlike(self, look: Look | None) -> float:
         """How unlike them a look is; what tells nothing is in the middle."""
@@ -93,7 +94,6 @@ class Seen:
     look: Look | None
     hidden: bool  # whether something stands before a part of them, so that the look is not to be trusted
     alone: bool = True  # whether no other box is beside theirs
-    glimpse: bool = False  # whether they were found by the colours of their clothes, without a box
 
 
 class Crowd:
@@ -143,8 +143,6 @@ class Crowd:
             one.sight, one.item, one.track = what.sight, what.item, what.item.track or one.track
             one.hidden = what.hidden
             one.walker.seen_at = max(one.walker.seen_at, stamp)
-            if not what.glimpse:
-                one.walker.boxed_at = stamp
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
                 one.since = one.since if one.looks else stamp
@@ -153,9 +151,9 @@ class Crowd:
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))
         self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
-        self._recognise(stamp)
+        self._recognise(stamp, eye)
 
-    def _recognise(self, stamp: float) -> None:
+    def _recognise(self, stamp: float, eye: Pose) -> None:
         """Whether somebody else, by their clothes, is the one who is followed."""
         target = self.target
         if target is None or target.clothes is None or target.looks < KNOWN:
@@ -168,7 +166,7 @@ class Crowd:
             one
             for one in self.others
             if one.sight is not None and one.looks >= 3
-            and (not lost or one.since > stamp - unseen - 1.0 or _changed(one, target))
+            and (not lost or one.since > stamp - unseen - 1.0 or _changed(one, target) or _near(one, target, eye))
         ]  # fmt: skip
         best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
         found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
@@ -190,6 +188,13 @@ Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
 def _changed(one: Someone, target: Someone) -> bool:
     """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
     return target.unlike(one.clothes) > UNLIKE and target.unlike(one.recent) < SURE
+
+
+def _near(one: Someone, other: Someone, eye: Pose) -> bool:
+    """Whether two may be the same by where they are: one box, now and then two, was begun as somebody else."""
+    (far, side), (away, bearing) = one.walker.seen_from(eye), other.walker.seen_from(eye)
+    reach = 0.8 if other.unlike(one.recent) < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
+    return abs(wrap(side - bearing)) < reach and abs(far - away) < 0.6
 
 
 def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
@@ -221,8 +226,7 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
         low, high = COLOURS
         apart = one.differs(what.look)
         # Where their place is not known any more, the clothes have to tell.
-        limit = SURE if stamp - walker.seen_at > LOST_S else STRANGER if what.alone else OTHER
-        if one.looks >= KNOWN and apart > limit:
+        if one.looks >= KNOWN and stamp - walker.seen_at > LOST_S and apart > SURE:
             return math.inf
         told = max(low, min(high, COLOUR * (MIDDLE - apart)))
         cost -= told * (HIDDEN if what.hidden else 1.0) * min(1.0, one.looks / KNOWN)
@@ -239,6 +243,6 @@ def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:
     for column in owner:
         left, _, breadth, _ = seen[column].item.box
         common = min(x + width, left + breadth) - max(x, left)
-        if common > 0.7 * min(width, breadth):
+        if common > 0.5 * min(width, breadth):
             return True
     return False

@@ -51,18 +51,21 @@ class FollowPolicy:
     needs_camera = True
     score = 0.15  # the tracker wants weak detections too; only strong ones begin anything
 
-    DISTANCE_M = 1.05  # a little nearer than asked for: who passes between makes it fall back, and nobody pushes it on
+    DISTANCE_M = 0.97  # a little nearer than asked for: who passes between makes it fall back, and nobody pushes it on
     WAIT_S = 1.0
     LOOK_RADPS = 1.1
+    TURN_S, WALK_S = 6.0, 3.0  # once round; where nobody is seen it looks from elsewhere
     SPEED_MPS = 0.4
     LOST_S = 1.2  # unseen for so long, they are searched for
     HIDDEN_S = 5.0  # or for so long, while somebody stands before them
     FORGET_S = 12.0  # and after so long, another is chosen
     AHEAD_M = 0.75  # so far along the person's way the robot looks
-    ASIDE_RAD = 0.3  # and so far from the person at most
-    STAND_S, ROUND_S = 1.5, 3.0  # so long stopped, it goes round what stands in the way, for so long
-    PASS_S = 4.0  # so long it waits for those who pass between
+    ASIDE_RAD = 0.18  # and so far from the person at most
+    STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
+    PASS_S = 3.0  # so long it waits for those who pass between
+    SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
+    BACK_OWN_MPS = 0.12  # where it has just driven there is no furniture
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
 
     def __init__(self, config: RobotConfig, target: str = "nearest") -> None:
@@ -78,7 +81,7 @@ class FollowPolicy:
         self._tracker = Tracker(camera.fps, TrackerSettings())
         self._target = Target(target, camera.width_px, self._watch.distance, patience=None)
         self._fresh = Fresh()
-        self._trail = Trail()
+        self._trail, self._own = Trail(), Trail()  # the person's way, and the robot's
         self.reset()
 
     def reset(self) -> None:
@@ -96,6 +99,7 @@ class FollowPolicy:
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._search_side = 1.0
         self._trail.clear()
+        self._own.clear()
         self._waits_since: float | None = None  # since when somebody passes between
         self._stands_since = math.inf  # since when it wants to drive and does not
         self._round_until = -math.inf  # until when it goes round what stands in the way
@@ -137,6 +141,7 @@ class FollowPolicy:
         steering, now = self._steering, observation.now
         if self._since is None:
             self._since = now
+        self._own.add(steering.here.x, steering.here.y)
         found = self.perceive(observation)
         if found is None or self._person is None:
             return self._look(now)
@@ -186,12 +191,12 @@ class FollowPolicy:
         here = self._steering.here.at(reading.stamp)
         half, turned = math.radians(self._config.range.half_cone_deg), here[2] - self._yaw_then
         heard += self._config.range.x_m + BODY_M
-        watch, able = self._watch, [what for what in self._shown if not what.glimpse]
-        able = [what for what in able if watch.within(what.item, turned, half)]
-        able = [what for what in able if watch.may_be(what.item, what.sight, heard - self._eye_x)]
-        if len(able) > 1:
+        watch, near = self._watch, [what for what in self._shown if self._watch.within(what.item, turned, half + 0.1)]
+        able = [what for what in near if watch.may_be(what.item, what.sight, heard - self._eye_x)]
+        if able and any(what is not able[0] and (what.sight.distance is None or what in able) for what in near):
             self._nearest = heard, reading.stamp
-        if len(able) != 1:
+            return
+        if not able or not watch.within(able[0].item, turned, half):
             return
         one = next((one for one in self._crowd.everybody if one.item is able[0].item), None)
         if one is None or one.hidden:
@@ -209,7 +214,10 @@ class FollowPolicy:
     def _look(self, now: float) -> Twist:
         assert self._since is not None
         self.phase = Phase.WAIT if now - self._since < self.WAIT_S else Phase.LOOK
-        return STILL if self.phase is Phase.WAIT else Twist(0.0, self.LOOK_RADPS)
+        if self.phase is Phase.WAIT:
+            return STILL
+        turning = (now - self._since) % (self.TURN_S + self.WALK_S) < self.TURN_S
+        return Twist(0.0, self.LOOK_RADPS) if turning else self._steering.towards(0.0, now, 0.25)
 
     def _follow(self, now: float) -> Twist:
         person, here = self._person, self._steering.here
@@ -221,9 +229,17 @@ class FollowPolicy:
             distance = min(distance, heard)
         speed = person.leaving(pose) + 1.2 * (distance - self.DISTANCE_M)
         if speed <= 0.03 or distance < self.DISTANCE_M - 0.1:
-            back = max(-self.BACK_MPS, min(0.0, speed)) if distance < self.DISTANCE_M - 0.15 else 0.0
+            most = self.BACK_MPS if not self._came_from_behind() else self.BACK_OWN_MPS
+            back = max(-most, min(0.0, speed)) if distance < self.DISTANCE_M - 0.12 else 0.0
             return Twist(back, max(-1.8, min(1.8, 2.5 * bearing)))
         return self._drive(distance, bearing, now, min(speed, self.SPEED_MPS))
+
+    def _came_from_behind(self) -> bool:
+        """Whether the robot has driven, of late, where it would back off to."""
+        here, back = self._steering.here, self._config.radius_m + 0.1
+        x, y = here.x - back * math.cos(here.yaw), here.y - back * math.sin(here.yaw)
+        point = self._own.ahead(x, y, 0.0)
+        return point is not None and math.hypot(point[0] - x, point[1] - y) < 0.08
 
     def _drive(self, distance: float, bearing: float, now: float, speed: float) -> Twist:
         """Along the way that the person took, but never so that they leave the frame."""
@@ -239,7 +255,7 @@ class FollowPolicy:
             if seen:
                 aim = bearing + max(-self.ASIDE_RAD, min(self.ASIDE_RAD, wrap(aim - bearing)))
         speed *= max(0.0, 1.0 - abs(aim) / 0.8)
-        if speed < 0.05 or here.v > 0.03:
+        if speed < 0.05 or here.v > 0.06:
             self._stands_since = now
         elif now - self._stands_since > (self.PASS_S if self._somebody_near(now) else self.STAND_S):
             # Something stands there that did not when they passed.
@@ -260,12 +276,8 @@ class FollowPolicy:
         return False
 
     def _somebody_near(self, now: float) -> bool:
-        """Whether somebody else is so near that the frame cuts their feet: who stops the robot walks on soon."""
-        target = self._crowd.target
-        own = None if target is None else target.item
-        return now - self._stamp < 0.5 and any(
-            what.sight.below and not what.glimpse and what.item is not own for what in self._shown
-        )
+        """Whether somebody is so near that the frame cuts their feet: who stops the robot walks on soon."""
+        return now - self._stamp < 0.5 and any(what.sight.below for what in self._shown)
 
     def _waits(self, distance: float, now: float) -> bool:
         """Whether somebody is walking through between robot and person: they will be gone in a moment."""
@@ -291,4 +303,10 @@ class FollowPolicy:
                 return self._drive(distance, bearing, now, 0.25)
             if abs(bearing) > 0.3:
                 return Twist(0.0, max(-1.5, min(1.5, 2.0 * bearing)))
-        return Twist(0.0, self._search_side * self.LOOK_RADPS)
+        since = unseen - self.LONG_S
+        if since < self.SWEEP_S:
+            side = self._search_side if since < 0.35 * self.SWEEP_S else -self._search_side
+            return self._steering.turn(wrap(bearing + side * self.SWEEP_RAD), 1.5)
+        if since < self.SWEEP_S + self.TURN_S:
+            return Twist(0.0, self._search_side * self.LOOK_RADPS)
+        return self._steering.towards(bearing, now, 0.25)

@@ -14,9 +14,9 @@ from edge.policies.memory import wrap
 
 Pose = tuple[float, float, float]
 
-ACCELERATION = 0.6  # m/s^2, standard deviation of what a walker does unforeseen, over a second
+ACCELERATION = 0.3  # m/s^2, standard deviation of what a walker does unforeseen, over a second
 FASTEST_MPS = 1.5
-HALF_LIFE_S = 1.5  # while nobody is seen, by so much time half of the speed is believed to be gone
+HALF_LIFE_S = 1.0  # while their distance is not measured, by so much time half of the speed is believed to be gone
 
 
 class Walker:
@@ -27,7 +27,7 @@ class Walker:
         self.state = np.array([pose[0] + distance * math.cos(angle), pose[1] + distance * math.sin(angle), 0.0, 0.0])
         self.covariance = np.diag([spread**2 + 0.01, spread**2 + 0.01, 0.09, 0.09])
         self.now = now
-        self.seen_at = self.boxed_at = now  # in any way, and in a box of their own
+        self.seen_at = self.ranged_at = now  # in any way, and so that their distance was measured
 
     def predict(self, now: float) -> None:
         """Let them walk on until `now`."""
@@ -37,7 +37,7 @@ class Walker:
         self.now = now
         step = np.eye(4)
         step[0, 2] = step[1, 3] = dt
-        if now - self.seen_at > 0.5:
+        if now - self.ranged_at > 0.5:  # a bearing alone does not tell how fast they come or go
             step[2, 2] = step[3, 3] = 0.5 ** (dt / HALF_LIFE_S)
         self.state = step @ self.state
         noise = ACCELERATION**2 * dt
@@ -70,6 +70,13 @@ class Walker:
         """Take in a distance (m) measured from `pose` `ago` seconds before now, with its standard deviation."""
         line, known = self._line(pose, ago)
         self._take(line, distance - known, spread)
+        self.ranged_at = self.now
+
+    def bound_distance(self, pose: Pose, least: float, most: float, spread: float, ago: float = 0.0) -> None:
+        """Take in that the distance lies between two bounds (m), with the standard deviation of these."""
+        line, known = self._line(pose, ago)
+        if not least <= known <= most:
+            self._take(line, min(max(known, least), most) - known, spread)
 
     def see_bearing(self, pose: Pose, bearing: float, spread: float, ago: float = 0.0) -> None:
         """Take in a bearing (rad), likewise."""

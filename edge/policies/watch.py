@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.appearance import LEGS_M, TRUNK_M, Strip, look
+from edge.perception.appearance import LEGS_M, TRUNK_M, look
 from edge.perception.geometry import CameraGeometry
-from edge.policies.crowd import ALIKE, BEARING_SPREAD, KNOWN, LEAST_SPREAD_M, Crowd, Seen, Someone
+from edge.policies.crowd import BEARING_SPREAD, LEAST_SPREAD_M, Crowd, Seen, Someone
 from edge.policies.sighting import Eye, Sight
 from edge.policies.walker import Pose
 from edge.types import Detection
@@ -22,11 +22,7 @@ BREADTH_M, BREADTH_SPREAD = 0.58, 0.5  # of a box: arms and steps widen it; erro
 UNSURE_M = 0.25  # a breadth tells something only about somebody whose distance is less sure
 HEAD = 0.015  # a box that begins below this share of the frame's height begins with the head
 NEAREST_M = 0.35  # whoever is nearer is nobody
-SLIM_M, BROAD_M = 0.3, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
-GLIMPSE_M = 0.14  # of clothes must be seen, from side to side, to know them,
-GLIMPSED = 0.42  # and be so like them,
-GLIMPSE_S = 3.0  # and not so long after they last had a box
-WIDEST_RAD, BESIDE_RAD = 0.4, 0.7  # to either side of where they must be, and of ahead, they are looked for at most
+SLIM_M, BROAD_M = 0.38, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
 NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
 BESIDE = 0.05  # who is so near beside a box, as a share of their own breadth, may hide a part of it
@@ -68,8 +64,6 @@ class Watch:
             narrow = item.box[2] < NARROW_M * self._focal / away
             alone = not any(_beside(other, item, NEXT) for other, _, _, _ in boxes if other is not item)
             found.append(Seen(item, sight, away, clothes, two or narrow or bool(before), alone))
-        if image is not None and (glimpse := self._glimpse(found, image, crowd, eye, ago)) is not None:
-            found.append(glimpse)
         return found
 
     def _first(self, item: Detection, crowd: Crowd, eye: Pose, ago: float) -> tuple[Detection, Sight, bool, float]:
@@ -85,48 +79,6 @@ class Watch:
                 sight = replace(sight, distance=None, spread=math.inf)
         return item, sight, two, self._away(item, sight, known, eye, ago)
 
-    def _glimpse(
-        self, seen: Sequence[Seen], image: NDArray[np.uint8], crowd: Crowd, eye: Pose, ago: float
-    ) -> Seen | None:
-        """The one who is followed, by the colours of their clothes: two who overlap may have one box, or one has none.
-
-        None where they have a box of their own, or no such colours are where they must be.
-        """
-        target = crowd.target
-        if target is None or target.clothes is None or target.looks < KNOWN:
-            return None
-        walker = target.walker
-        if walker.now - walker.boxed_at > GLIMPSE_S:
-            return None
-        distance, bearing = walker.seen_from(eye, ago)
-        if any(not one.hidden and abs(one.sight.bearing - bearing) < 0.15 and target.unlike(one.look) < ALIKE
-               for one in seen):  # fmt: skip
-            return None
-        away, reach = max(distance, NEAREST_M), min(WIDEST_RAD, 0.12 + 2.0 * walker.bearing_spread(eye))
-        rows, per_metre = self._geometry.rows(away, (*TRUNK_M, *LEGS_M)), self._focal / away
-        height = LEGS_M[0]
-        if abs(bearing) - reach > BESIDE_RAD:
-            return None
-        sides = min(bearing + reach, BESIDE_RAD), max(bearing - reach, -BESIDE_RAD)
-        left, right = (self._geometry.column(away, side, height) for side in sides)
-        strip = Strip(image, left, right, rows)
-        best = strip.find(target.clothes, GLIMPSE_M * per_metre)
-        if best is None:
-            return None
-        column, shown = best
-        apart = target.unlike(shown)
-        if apart > GLIMPSED or any(one.looks >= KNOWN and one.unlike(shown) < apart + 0.1 for one in crowd.others):
-            return None
-        half, top = GLIMPSE_M * per_metre / 2, float(rows[0])
-        box = (column - half, top, 2 * half, float(rows[-1]) - top)
-        for one in seen:
-            x, _, width, _ = one.item.box
-            if abs(x + width / 2 - column) < half and target.unlike(one.look) < ALIKE:
-                return None
-        found = self._geometry.bearing((column, float(self._geometry.rows(away, height)), 0.0, 0.0))
-        item = Detection("person", 0.2, box, found)
-        return Seen(item, Sight(found, None, math.inf, math.inf, 0.2, False), away, shown, True, False, True)
-
     def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
         """Correct where somebody is by how they were seen."""
         walker, worse = one.walker, HIDDEN if one.hidden else 1.0
@@ -136,8 +88,9 @@ class Watch:
         elif not one.hidden and walker.spread(eye) > UNSURE_M and self._cut(item) == (False, False):
             distance = self._by_breadth(item)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
-        if not one.hidden and walker.seen_from(eye, ago)[0] > sight.at_most:
-            walker.see_distance(eye, sight.at_most, 0.1, ago)
+        whole = not one.hidden and self._cut(item) == (False, False)
+        least = max(NEAREST_M, SLIM_M * self._focal / max(item.box[2], 1.0) if whole else 0.0)
+        walker.bound_distance(eye, least, max(least, sight.at_most), 0.1, ago)
 
     def within(self, item: Detection, turned: float, half: float) -> bool:
         """Whether a part of a box is `half` rad at most from ahead, now that the robot has turned by so much more."""

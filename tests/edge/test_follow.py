@@ -10,7 +10,7 @@ import pytest
 from edge.errors import UsageError
 from edge.guard import Guard
 from edge.loop import Loop
-from edge.perception.appearance import Look, Strip, look, unlike
+from edge.perception.appearance import Look, look, unlike
 from edge.policies import make
 from edge.policies.crowd import Crowd, Seen
 from edge.policies.follow import FollowPolicy
@@ -83,20 +83,6 @@ def test_colours_tell_two_apart_under_another_light_and_where_parts_are_cut() ->
     assert cut is not None and cut.trunk is None
     assert apart(cut, looks[0]) == pytest.approx(0.0, abs=0.01) and apart(cut, looks[2]) > 0.9
     assert look(picture(red, blue, 1.0), (500.0, 0.0, 60.0, 120.0), ROWS, 60.0) is None
-
-
-def test_known_clothes_are_found_beside_others() -> None:
-    image = np.full((120, 160, 3), 128, np.uint8)
-    for left, top, trousers in ((20, (200, 40, 40), (40, 60, 200)), (70, (40, 160, 60), (90, 90, 90))):
-        image[10:55, left : left + 30], image[55:110, left : left + 30] = top, trousers
-    known = look(image, (70.0, 5.0, 30.0, 110.0), ROWS, 60.0)
-    assert known is not None
-    found = Strip(image, 0, 160, ROWS).find(known, 20.0)
-    assert found is not None and found[0] == pytest.approx(85.0, abs=6.0)
-    assert unlike(found[1], known) == pytest.approx(0.0, abs=0.01)
-    left = Strip(image, 0, 60, ROWS).find(known, 20.0)  # where only the other one stands
-    assert left is not None and (unlike(left[1], known) or 0.0) > 0.6
-    assert Strip(image, 300, 320, ROWS).find(known, 20.0) is None
 
 
 def test_near_the_rim_feet_tell_the_distance_and_an_echo_must_fit_the_box() -> None:
