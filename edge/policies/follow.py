@@ -20,7 +20,7 @@ from edge.policies.crowd import Crowd, Seen
 from edge.policies.memory import EchoMemory, Fresh, finite, wrap
 from edge.policies.steering import Steering
 from edge.policies.trail import Trail
-from edge.policies.walker import Walker
+from edge.policies.walker import Pose, Walker
 from edge.policies.watch import BODY_M, Watch
 from edge.types import Detections, Observation
 from robot.config import RobotConfig
@@ -195,6 +195,7 @@ class FollowPolicy:
         able = [what for what in near if watch.may_be(what.item, what.sight, heard - self._eye_x)]
         if able and any(what is not able[0] and (what.sight.distance is None or what in able) for what in near):
             self._nearest = heard, reading.stamp
+            self._give_to_who_passes(here, heard, near)
             return
         if not able or not watch.within(able[0].item, turned, half):
             return
@@ -202,12 +203,23 @@ class FollowPolicy:
         if one is None or one.hidden:
             return
         distance, bearing = one.walker.seen_from(here)
-        if abs(bearing) > half + 0.6 * BODY_M / max(distance, 0.4):  # only an arm or a foot is within the cone
+        # Where only an arm or a foot is within the cone, what is heard is less near than they are.
+        if abs(bearing) > (0.6 * half if heard > distance + 0.15 else half + 0.6 * BODY_M / max(distance, 0.4)):
             return
         if abs(heard - distance) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
             one.walker.see_distance(here, heard, 0.06)
             x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
             self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
+
+    def _give_to_who_passes(self, here: Pose, heard: float, near: list[Seen]) -> None:
+        """An echo from well before whom the robot follows is of the other one there, if there is one only."""
+        person, target = self._person, self._crowd.target
+        shown = {id(what.item) for what in near}
+        passing = [one for one in self._crowd.others if one.item is not None and id(one.item) in shown]
+        if person is None or target is None or len(passing) != 1 or heard > person.seen_from(here)[0] - 0.25:
+            return
+        if passing[0].sight is not None and passing[0].sight.distance is None:
+            passing[0].walker.see_distance(here, heard, 0.1)
 
     # -- acting
 
