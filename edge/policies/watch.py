@@ -25,7 +25,7 @@ NEAREST_M = 0.35  # whoever is nearer is nobody
 SLIM_M, BROAD_M = 0.38, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
 NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
-BESIDE = 0.05  # who is so near beside a box, as a share of their own breadth, may hide a part of it
+BESIDE = -0.2  # whose box overlaps by more than such a share of its breadth may hide a part of somebody
 NEXT = 0.3  # and for whoever is so near beside them they may be mistaken
 SIDE = 0.01  # a box that comes nearer to the frame's side, as a share of its breadth, is cut
 
