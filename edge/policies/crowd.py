@@ -27,7 +27,7 @@ BEARING_SPREAD = 0.04  # rad
 ROUGH = 0.35  # a rough distance's spread, as a share of it
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
-ALIKE, UNLIKE = 0.55, 0.48  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
+ALIKE, UNLIKE = 0.55, 0.38  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
 COLOUR, COLOURS = 25.0, (-3.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
@@ -37,6 +37,7 @@ RECENT, LASTING, SLOW = 0.25, 0.04, 0.02  # shares of a new look; the last, of o
 KNOWN = 5  # looks, until clothes are known
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
 SURE = 0.45  # looks that differ less are theirs wherever they are seen
+OFTEN = 5  # frames on which somebody stood beside the target
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 
@@ -50,7 +51,7 @@ class Someone:
     recent: Look | None = None
     looks: int = 0
     strange: float = 0.3  # how unlike themselves they have looked of late
-    since: float = 0.0  # when they were first seen well
+    beside: int = 0  # on how many frames they had a box well apart from the target's: then they are somebody else
     sight: Sight | None = None  # of the newest frame, None where they are not on it
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
@@ -145,11 +146,13 @@ class Crowd:
             one.walker.seen_at = max(one.walker.seen_at, stamp)
             measure(one, what.sight, what.item, eye, ago)
             if what.look is not None and not what.hidden:
-                one.since = one.since if one.looks else stamp
                 one.learn(what.look, what.alone)
         for column, what in enumerate(seen):
             if column not in owner and what.item.track is not None and not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))
+        if self.target is not None and self.target.item is not None:
+            for one in self.others:
+                one.beside += one.item is not None and not _overlap(one.item, self.target.item)
         self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
         self._recognise(stamp, eye)
 
@@ -158,15 +161,14 @@ class Crowd:
         target = self.target
         if target is None or target.clothes is None or target.looks < KNOWN:
             return
-        unseen = stamp - target.walker.seen_at
-        lost = unseen > LOST_S
+        lost = stamp - target.walker.seen_at > LOST_S
         if not lost and target.strange < UNLIKE:
             return
         rivals = [
             one
             for one in self.others
             if one.sight is not None and one.looks >= 3
-            and (not lost or one.since > stamp - unseen - 1.0 or _changed(one, target) or _near(one, target, eye))
+            and (not lost or one.beside < OFTEN or _changed(one, target) or _near(one, target, eye))
         ]  # fmt: skip
         best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
         found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
@@ -187,21 +189,24 @@ Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
 
 def _changed(one: Someone, target: Someone) -> bool:
     """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
-    return target.unlike(one.clothes) > UNLIKE and target.unlike(one.recent) < SURE
+    return target.unlike(one.clothes) > ALIKE and target.unlike(one.recent) < SURE
 
 
 def _near(one: Someone, other: Someone, eye: Pose) -> bool:
     """Whether two may be the same by where they are: one box, now and then two, was begun as somebody else."""
     (far, side), (away, bearing) = one.walker.seen_from(eye), other.walker.seen_from(eye)
-    reach = 0.8 if other.unlike(one.recent) < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
-    return abs(wrap(side - bearing)) < reach and abs(far - away) < 0.6
+    apart, unlike = abs(wrap(side - bearing)), other.unlike(one.recent)
+    if unlike < SURE and apart < 0.15:
+        return True
+    reach = 0.8 if unlike < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
+    return apart < reach and abs(far - away) < 0.6
 
 
 def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
     distance, spread = what.sight.distance, what.sight.spread
     if distance is None:
         distance, spread = what.away, ROUGH * what.away
-    one = Someone(Walker(eye, distance, max(spread, 0.1), what.sight.bearing, now), what.item.track, since=stamp)
+    one = Someone(Walker(eye, distance, max(spread, 0.1), what.sight.bearing, now), what.item.track)
     one.walker.seen_at = stamp
     one.sight, one.item = what.sight, what.item
     if what.look is not None and not what.hidden:
@@ -239,10 +244,10 @@ def _normal(wrong: float, spread: float) -> float:
 
 def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:
     """Whether this is a second box round somebody who has one already."""
-    x, _, width, _ = what.item.box
-    for column in owner:
-        left, _, breadth, _ = seen[column].item.box
-        common = min(x + width, left + breadth) - max(x, left)
-        if common > 0.5 * min(width, breadth):
-            return True
-    return False
+    return any(_overlap(what.item, seen[column].item) for column in owner)
+
+
+def _overlap(one: Detection, other: Detection) -> bool:
+    """Whether more than half of the narrower of two boxes is common to both, from side to side."""
+    (x, _, width, _), (left, _, breadth, _) = one.box, other.box
+    return min(x + width, left + breadth) - max(x, left) > 0.5 * min(width, breadth)
