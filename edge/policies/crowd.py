@@ -30,6 +30,7 @@ LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 ALIKE, UNLIKE = 0.55, 0.38  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
 COLOUR, COLOURS = 25.0, (-3.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
+WILD = 4.0  # no distance speaks more against somebody: theirs may be wrong, by the echo of something else
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
 NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
 HIDDEN = 0.4  # so much of it counts for whom somebody may hide
@@ -224,7 +225,7 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
         cost += _normal(what.away - distance, math.hypot(walker.spread(eye), ROUGH * what.away))
     else:
         near = max(sight.spread, LEAST_SPREAD_M)
-        cost += _normal(sight.distance - distance, math.hypot(walker.spread(eye), near))
+        cost += _normal(sight.distance - distance, math.hypot(walker.spread(eye), near), WILD)
     if one.track is not None and one.track == what.item.track:
         cost -= NAMED
     if one.looks:
@@ -238,8 +239,8 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
     return cost
 
 
-def _normal(wrong: float, spread: float) -> float:
-    return 0.5 * (wrong / spread) ** 2 + math.log(math.sqrt(math.tau) * spread)
+def _normal(wrong: float, spread: float, most: float = math.inf) -> float:
+    return min(most, 0.5 * (wrong / spread) ** 2) + math.log(math.sqrt(math.tau) * spread)
 
 
 def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:
