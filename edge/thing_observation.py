@@ -193,7 +193,7 @@ class ThingObserver:
             after, before = np.roll(profile, -1, 0), np.roll(profile, 1, 0)
             farther = np.fmax(before, after)  # one echo that is missing is none; two are too far away to be heard
             profile = np.where(np.isinf(profile), np.minimum(farther, np.float32(MISSING_M)), profile)
-            level = _median3(np.roll(profile, 1, 0), profile, np.roll(profile, -1, 0))  # nor is one that is wild
+            level = _median3(np.roll(profile, 1, 0), profile, np.roll(profile, -1, 0))  # one wild echo is none
             least = np.maximum(np.float32(JUMP_M), np.float32(JUMP) * level)
             found = [self._beside(level, np.roll(level, -side, 0) - level > least, side) for side in (1, -1)]
         return Plateaus(*(np.concatenate(parts) for parts in zip(*found, strict=True)))

@@ -19,16 +19,16 @@ STEP = 2 * math.pi / SECTORS / PERIOD_S  # rad/s: a sector at each decision
 @pytest.mark.parametrize("kind", [ScanObserver, ThingObserver])
 def test_a_robot_sees_the_same_bits_alone_and_among_many(kind: type[ScanObserver] | type[ThingObserver]) -> None:
     rng = np.random.default_rng(0)
-    n, me, again = 37, 18, 100
+    n, me, drives, again = 17, 8, 85, 110
     many, alone = kind(n, PERIOD_S), kind(1, PERIOD_S)
     known = False
-    for step in range(160):  # all turn, later they also drive
+    for step in range(150):  # all turn, later they also drive
         things = np.sin(4 * math.pi * step / SECTORS + np.arange(n)) > 0.3
         range_m = np.where(things, np.float32(2.0), np.float32(3.0))
         range_m *= rng.normal(1.0, 0.01, n).astype(np.float32)
         range_m[rng.random(n) < 0.03] = np.nan
-        v = rng.choice([0.0, 0.3], n) * (step > 60) * (step < again)
-        command = np.stack((v, np.where(step > 60, rng.choice([STEP, -0.4], n), STEP))).astype(np.float32)
+        v = rng.choice([0.0, 0.3], n) * (drives < step < again)
+        command = np.stack((v, np.where(step > drives, rng.choice([STEP, -0.4], n), STEP))).astype(np.float32)
         if step in (0, again):  # a first observation after a reset, beside others that go on
             alone.reset()
             many.reset(np.array([me]))
