@@ -51,6 +51,7 @@ class DQNSettings:
     hold: float = setting(1.0, "steps that a random action is kept, in the mean", low=1.0)
     fixed_targets: bool = setting(True, "value the future by a copy that stands still")
     target_every: int = setting(256, "steps for which it does", low=1)
+    loss: str = setting("huber", "of an error: huber, beyond 1 its size, or square", among=("huber", "square"))
     double: bool = setting(False, "the network chooses the next action, the copy values it")
     dueling: bool = setting(False, "a state's value and its actions' advantages")
     dueling_less: str = setting("mean", "what advantages are taken less: their mean, or max", among=("mean", "max"))
@@ -194,7 +195,7 @@ class DQN(NetworkPolicy, OffPolicy):
                 error = goal - q
                 size = tf.abs(error)
                 huber = tf.where(size < 1.0, 0.5 * tf.square(error), size - 0.5)
-                loss = tf.reduce_mean(weight[k] * huber)
+                loss = tf.reduce_mean(weight[k] * (huber if s.loss == "huber" else tf.square(error)))
             self._optimizer.apply(tape.gradient(loss, variables), variables)
             errors = errors.write(k, error)
             sums += tf.stack([loss, tf.reduce_mean(q), tf.reduce_mean(size)])

@@ -40,6 +40,8 @@ class LectureDQNSettings(DQNSettings):
     epsilon_end: float = setting(0.01, "share of random actions in the end; 1 at the start", low=0.0, high=1.0)
     epsilon_share: float = setting(5 / 6, "share of all episodes after which it would be 0", low=1e-6, high=1.0)
     fixed_targets: bool = setting(False, "value the future by a copy that stands still")
+    # By Huber's all values grew without end: what an episode's last step says of its error was outvoted.
+    loss: str = setting("square", "of an error: huber, beyond 1 its size, or square", among=("huber", "square"))
     n_step: int = setting(1, "steps of rewards before the guess", low=1, high=100)
     hidden: tuple[int, ...] = setting((32, 32), "widths of the layers")
     activation: str = setting("elu", "of the layers: relu, elu or tanh", among=("relu", "elu", "tanh"))
