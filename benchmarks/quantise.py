@@ -209,7 +209,7 @@ def table(done: dict[tuple[str, str, int, int], Outcome], names: list[str], coun
                 chosen = [one for one in done.values() if one.net == name and one.how == how]
                 chosen = [one for one in chosen if (name, how, one.halving, 1 - one.way) in done]  # both ways, or none
                 chosen = [one for one in chosen if halving is None or one.halving == halving]
-                if not chosen:
+                if not chosen or halving is None and len({one.halving for one in chosen}) < count:
                     continue
                 figures, snr = mean(chosen)
                 base = figures if how == "float" else base
