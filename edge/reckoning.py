@@ -17,6 +17,23 @@ LAG_S = 0.06
 """By which wheels follow a command."""
 STOP_M = 0.12
 """The guard lets no robot drive nearer to what its sonar hears; where nothing is heard, it stands."""
+SONAR_M, HALF_CONE = 0.08, 0.26
+"""From the robot's middle to its sonar; half of the angle that it hears, rad."""
+
+
+def carried(x: Floats, y: Floats, way: Floats, turn: Floats) -> tuple[Floats, Floats]:
+    """Points (..., n) m in the robots' frames, after each went `way` m ahead and turned by `turn` rad, (n,) each."""
+    # Half of the turn comes before the way, half after it.
+    x, y = x - way * np.cos(0.5 * turn), y - way * np.sin(0.5 * turn)
+    cos, sin = np.cos(turn), np.sin(turn)
+    return x * cos + y * sin, y * cos - x * sin
+
+
+def turned(yaw: Floats, turn: Floats, sectors: int) -> Floats:
+    """Headings (n,), in sectors of which `sectors` go all round, after turns (n,) rad."""
+    yaw = yaw + turn * np.float32(1.0 / (2 * math.pi / sectors))
+    new: Floats = yaw - sectors * np.floor(yaw * np.float32(1.0 / sectors))
+    return new
 
 
 class Reckoning:

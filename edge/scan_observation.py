@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
-from edge.reckoning import Reckoning
+from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 
 Floats = NDArray[np.float32]
 
@@ -42,8 +42,6 @@ _WIDTH = 2 * math.pi / SECTORS
 CLOSE_M, HEARD_M = 0.2, 4.0
 """What was heard so far away is told as 1, and as almost 0; between them by the logarithm."""
 _LEAST = 0.02
-SONAR_M, HALF_CONE = 0.08, 0.26
-"""From the robot's middle to its sonar; half of the angle that it hears, rad."""
 TOUCH_M, REACH_M = 0.1, 0.9
 """From the robot's middle to what it touches; farther points are not told."""
 NOWHERE_M = 1e3
@@ -116,8 +114,7 @@ class ScanObserver:
         ahead = np.cos((self._sectors - course) * np.float32(_WIDTH)).astype(np.float32)
         moved = np.maximum(heard - way * ahead, np.float32(0.5 * CLOSE_M))
         np.copyto(heard, moved, where=heard > 0.0)
-        yaw = self._yaw + turn * np.float32(1.0 / _WIDTH)
-        self._yaw = yaw - SECTORS * np.floor(yaw * np.float32(1.0 / SECTORS))
+        self._yaw = turned(self._yaw, turn, SECTORS)
         sector = np.rint(self._yaw)
         here = sector.astype(np.intp) % SECTORS
         heard[here, np.arange(self.n)] = np.where(valid, np.maximum(clean, 0.5 * CLOSE_M), np.float32(HEARD_M))
@@ -128,11 +125,7 @@ class ScanObserver:
         out[_FIRST:_NEAR] = np.where(around > 0.0, np.maximum(near, np.float32(_LEAST)), np.float32(0.0))
 
     def _tell_near(self, valid: NDArray[np.bool_], clean: Floats, way: Floats, turn: Floats) -> None:
-        x, y = self._points
-        x -= way * np.cos(0.5 * turn)
-        y -= way * np.sin(0.5 * turn)
-        cos, sin = np.cos(turn), np.sin(turn)
-        self._points = np.stack((x * cos + y * sin, y * cos - x * sin))
+        self._points = np.stack(carried(self._points[0], self._points[1], way, turn))
         x, y = self._points
         forth = x - np.float32(SONAR_M)
         through = np.hypot(forth, y) < np.where(valid, clean - np.float32(THROUGH_M), np.float32(0.0))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
-from edge.reckoning import Reckoning
+from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
@@ -50,8 +50,6 @@ SIZE = len(FIELDS)
 _FIRST = SIZE - 2 * BESIDE - 1
 _WIDTH = 2 * math.pi / SECTORS
 
-SONAR_M = 0.08
-"""From the robot's middle to its sonar."""
 AGE_S = 0.05
 """How old a range is when it is seen: the robot has turned since."""
 MISSING_M = 5.0
@@ -64,8 +62,8 @@ LEVEL_M, LEVEL = 0.05, 0.08
 """A plateau's ranges differ from their median by no more than this, or this share."""
 LEAST, MOST = 3, 12
 """Sectors of a plateau."""
-HALF_CONE, HALF_M = 0.26, 0.12
-"""Of the sonar, rad; and of a thing, about."""
+HALF_M = 0.12
+"""Half of a thing's breadth, about."""
 SURE_S, MISSED_S, LOST_S, STOOD_S = 2.0, 0.15, 3.0, 1.5
 """For how long a thing is sure; how long it has to be heard past to be beside the cone, and to be given up."""
 
@@ -151,17 +149,12 @@ class ThingObserver:
     def _carry(self, turn: Floats, way: Floats) -> None:
         """Dead reckoning of the thing and of the profile."""
         yaw, driven, known, x, y, sure = self._state[:6]
-        cos, sin = np.cos(turn), np.sin(turn)
-        # Half of the turn comes before the way, half after it.
-        half_cos, half_sin = np.cos(0.5 * turn), np.sin(0.5 * turn)
-        moved_x, moved_y = x - way * half_cos, y - way * half_sin
-        x[:], y[:] = known * (moved_x * cos + moved_y * sin), known * (moved_y * cos - moved_x * sin)
+        x[:], y[:] = (known * at for at in carried(x, y, way, turn))
         course = yaw + turn * np.float32(0.5 / _WIDTH)
         ahead = np.cos((np.arange(SECTORS, dtype=np.float32)[:, None] - course) * np.float32(_WIDTH))
         self._profile -= way * ahead
         np.maximum(self._profile, np.float32(0.05), out=self._profile)
-        new = yaw + turn * np.float32(1.0 / _WIDTH)
-        yaw[:] = new - SECTORS * np.floor(new * np.float32(1.0 / SECTORS))
+        yaw[:] = turned(yaw, turn, SECTORS)
         driven += np.abs(way)
         sure *= self._leak
 
