@@ -1,10 +1,11 @@
 """What a policy sees that finds its way by the sonar alone: the range now, and what was heard all around before.
 
-One narrow cone sees little at a time, so two things are kept. Of what is far: the last range heard in each of `SECTORS`
-directions, in a frame that does not turn with the robot, shortened or lengthened as the robot drives. Of what is near:
-the points that echoes came from, carried along as the robot drives past them, until the sonar looks through them or
-`KEPT` later echoes have taken their place. Dead reckoning is by what was commanded (`edge.reckoning`). Only
-element-wise operations, as in `edge.observation`: one robot and N see the same bits.
+One narrow cone sees little at a time, so three things are kept. Of what is far: the last range heard in each of
+`SECTORS` directions, in a frame that does not turn with the robot, shortened or lengthened as the robot drives. Of what
+is near: the points that echoes came from, carried along as the robot drives past them, until the sonar looks through
+them or `KEPT` later echoes have taken their place. Of what is free: the last `LOOKS` cones up to their echoes; where
+nothing was heard, perhaps nobody listened, and there the robot's flank hits things. Dead reckoning is by what was
+commanded (`edge.reckoning`). Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 Floats = NDArray[np.float32]
 
 NAME = "scan"
-VERSION = 2
+VERSION = 3
 """Raised with every change of meaning below."""
 
 SECTORS = 24
+SIDE, RINGS_M = 7, (0.18, 0.3, 0.45)
+"""Points at which it is told whether they are known to be free: sectors to each side, metres from the middle."""
 FIELDS = (
     "range_near",  # 0 at the sonar .. 1 at NEAR_M and beyond; 0 where the echo is missing, as an obstacle
     "range_far",  # the same for FAR_M
@@ -32,12 +35,14 @@ FIELDS = (
     "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
     "last_omega",
     "off_sector",  # the heading from the middle of the first sector: -1..1 over its width
+    *(f"free_{k}_{ring}" for k in range(-SIDE, SIDE + 1) for ring in range(len(RINGS_M))),  # 1, or 0: nobody knows
     *(f"heard_{k}" for k in range(SECTORS)),  # ahead, then to the left all round: 1 close by .. near 0 far; 0: not yet
     *(f"near_{k}" for k in range(SECTORS)),  # of the nearest point, in the robot's frame: 1 touching .. 0 at REACH_M
 )
 SIZE = len(FIELDS)
 _NEAR = SIZE - SECTORS
 _FIRST = _NEAR - SECTORS
+_FREE = _FIRST - (2 * SIDE + 1) * len(RINGS_M)
 _WIDTH = 2 * math.pi / SECTORS
 CLOSE_M, HEARD_M = 0.2, 4.0
 """What was heard so far away is told as 1, and as almost 0; between them by the logarithm."""
@@ -51,6 +56,8 @@ KEPT, ARC = 75, (-1.0, 0.0, 1.0)
 was last heard at the cone's edge."""
 THROUGH_M, THROUGH = 0.1, 0.75
 """A point that is nearer than the echo by more than this, within this share of the cone, is there no more."""
+LOOKS, SURELY = 32, 0.95
+"""How many cones are kept, and up to which share of their echo they are surely free."""
 
 
 class ScanObserver:
@@ -65,6 +72,8 @@ class ScanObserver:
         self._yaw = np.zeros(n, np.float32)  # of the robot in that frame, in sectors
         self._points = np.full((2, KEPT, len(ARC), n), NOWHERE_M, np.float32)  # x, y in the robot's frame
         self._next = 0  # of those, the ones that the next echo replaces
+        self._looks = np.zeros((5, LOOKS, n), np.float32)  # x, y, cos and sin in the robot's frame; free m, 0: none
+        self._oldest = 0
         self._reckoning = Reckoning(n, period_s)
         self._sectors = np.arange(SECTORS)[:, None]
 
@@ -73,6 +82,7 @@ class ScanObserver:
         self._heard[:, where] = 0.0
         self._yaw[where] = 0.0
         self._points[..., where] = NOWHERE_M
+        self._looks[..., where] = 0.0
         self._reckoning.reset(where)
 
     def observe(self, looked: Floats | None, range_m: Floats, command: Floats) -> Floats:
@@ -96,6 +106,7 @@ class ScanObserver:
         way, turn = self._reckoning.moved(command, range_m)
         self._tell_far(valid, clean, way, turn)
         self._tell_near(valid, clean, way, turn)
+        self._tell_free(clean, way, turn)
         return np.clip(out, -1.0, 1.0, out=out)
 
     def observe_some(self, where: NDArray[np.intp], looked: Floats | None, range_m: Floats) -> Floats:
@@ -104,6 +115,7 @@ class ScanObserver:
         seen = few.observe(looked, range_m, np.zeros((2, len(where)), np.float32))
         self._heard[:, where], self._yaw[where] = few._heard, few._yaw
         self._points[..., where] = np.roll(few._points, self._next - few._next, axis=1)
+        self._looks[..., where] = np.roll(few._looks, self._oldest - few._oldest, axis=1)
         self._reckoning.take(where, few._reckoning)
         return seen
 
@@ -143,3 +155,20 @@ class ScanObserver:
         nearest = np.full((SECTORS, self.n), np.float32(REACH_M))
         np.minimum.at(nearest, (sector, robot), away[point, robot])
         self._out[_NEAR:] = (REACH_M - nearest) * np.float32(1.0 / (REACH_M - TOUCH_M))
+
+    def _tell_free(self, clean: Floats, way: Floats, turn: Floats) -> None:
+        x, y, cos, sin, reach = self._looks
+        x[:], y[:] = carried(x, y, way, turn)
+        nowhere = np.zeros(self.n, np.float32)
+        cos[:], sin[:] = carried(cos, sin, nowhere, turn)
+        self._looks[:4, self._oldest] = np.array([[SONAR_M], [0.0], [1.0], [0.0]], np.float32)
+        reach[self._oldest] = clean * np.float32(SURELY)
+        self._oldest = (self._oldest + 1) % LOOKS
+        ahead, aside = x * cos + y * sin, y * cos - x * sin  # from the sonar of then to here, in its frame, reversed
+        rings = np.array(RINGS_M, np.float32)[:, None, None]
+        for row, bearing in enumerate(np.arange(-SIDE, SIDE + 1) * _WIDTH):
+            c, s = np.float32(math.cos(bearing)), np.float32(math.sin(bearing))
+            forth, off = rings * (c * cos + s * sin) - ahead, rings * (s * cos - c * sin) - aside
+            free = (np.abs(off) < np.float32(math.tan(HALF_CONE)) * forth) & (forth < reach)
+            first = _FREE + row * len(RINGS_M)
+            self._out[first : first + len(RINGS_M)] = free.any(axis=1)

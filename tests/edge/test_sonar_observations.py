@@ -92,6 +92,24 @@ def test_a_thing_that_is_not_there_any_more_is_put_aside_and_given_up() -> None:
     assert thing(seen, "known") == 0 and thing(seen, "heard") < 0.1  # all round has to be heard again
 
 
+def test_what_the_cone_swept_is_known_to_be_free_until_it_is_long_ago() -> None:
+    def free(observer: ScanObserver, range_m: float, v: float, omega: float) -> np.ndarray:
+        seen = observer.observe(None, np.array([range_m], np.float32), np.array([[v], [omega]], np.float32))[:, 0]
+        flags = [value for name, value in zip(scan_observation.FIELDS, seen, strict=True) if name.startswith("free_")]
+        return np.array(flags, bool).reshape(2 * scan_observation.SIDE + 1, len(scan_observation.RINGS_M))
+
+    ahead = scan_observation.SIDE
+    observer = ScanObserver(1, 0.2)
+    seen = free(observer, 0.33, 0.0, 0.0)  # from the sonar, 0.08 m ahead of the middle
+    assert seen[ahead].tolist() == [True, True, False] and seen.sum() == 2
+    for _ in range(4):
+        seen = free(observer, 2.0, 0.0, -1.5)
+    assert seen[ahead : ahead + 4, 1:].all() and not seen[: ahead - 1].any()  # it turned right; so much is to the left
+    for _ in range(scan_observation.LOOKS):
+        seen = free(observer, 0.02, 0.0, 0.0)
+    assert not seen.any()
+
+
 def test_a_point_goes_past_as_the_robot_drives_and_is_gone_when_heard_through() -> None:
     def near(observer: ScanObserver, range_m: float, v: float, omega: float) -> np.ndarray:
         command = np.array([[v], [omega]], np.float32)
