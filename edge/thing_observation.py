@@ -3,8 +3,10 @@
 While the robot turns, what is heard makes a profile of the room: the last range in each of `SECTORS` directions, in a
 frame that does not turn with the robot. A thing stands out of it as a plateau about one cone wide beside which the
 range jumps to what is farther; in a convex room walls never do that (`edge.policies.scan` tells more). When all
-directions were heard, the nearest such thing is the one; from then on it is kept, carried along by dead reckoning of
-what was commanded, corrected by each plateau and each range that fits, and given up where the sonar hears past it.
+directions were heard twice, the nearest such thing is the one; heard once, one thing in seventy is missed. From then on
+it is kept, carried along by dead reckoning of what was commanded, and given up where it is not heard for long. Each
+plateau, and each range that fits or does not, weighs a belief about its bearing (`edge.bearing_belief`), for the robot
+drives bends that it did not command.
 
 Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
 """
@@ -17,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bearing_belief import OFF_RAD, BearingBelief, summed
 from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
 from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 
@@ -24,7 +27,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 NAME = "thing"
-VERSION = 1
+VERSION = 2
 """Raised with every change of meaning below."""
 
 SECTORS = 48
@@ -36,14 +39,19 @@ FIELDS = (
     "range_valid",  # 1, or 0 where the echo is missing
     "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
     "last_omega",
-    "heard",  # share of the directions in which something was heard since the robot last drove on
-    "known",  # 1 where there is a thing; else the next four are 0
-    "cos_bearing",  # of the thing
+    "heard",  # how much of two turns was listened to, since the robot last drove on
+    "known",  # 1 where there is a thing; else what is told of it is 0
+    "cos_bearing",  # of the thing, in the belief's mean
     "sin_bearing",
     "thing_near",  # the range at which it ought to be heard, as above
     "thing_far",
     "sure",  # 1 when it has just been heard, leaking away with SURE_S
     "stood",  # for how long the robot was told to stand, of STOOD_S
+    "left",  # how much of the belief has the thing to the left of the cone, within it, and to the right
+    "within",
+    "right",
+    "unsure",  # the belief's standard deviation, of UNSURE_RAD
+    "bend",  # by how much more to the left the thing is taken to get with each metre ahead, of BEND_RAD_PER_M
     *(f"beside_{k}" for k in range(-BESIDE, BESIDE + 1)),  # range of the profile from right to left, of FAR_M; 0: none
 )
 SIZE = len(FIELDS)
@@ -62,10 +70,19 @@ LEVEL_M, LEVEL = 0.05, 0.08
 """A plateau's ranges differ from their median by no more than this, or this share."""
 LEAST, MOST = 3, 12
 """Sectors of a plateau."""
-HALF_M = 0.12
-"""Half of a thing's breadth, about."""
-SURE_S, MISSED_S, LOST_S, STOOD_S = 2.0, 0.15, 3.0, 1.5
-"""For how long a thing is sure; how long it has to be heard past to be beside the cone, and to be given up."""
+SAME_M = 0.1
+"""By how much a thing of the first turn is nearer than that of the second, not to be the same."""
+HALF_M, SOFT_RAD = 0.12, 0.08
+"""Half of a thing's breadth, about; over how much bearing even a point fades at the cone's edge."""
+FARTHER_M, NEARER_M, FITS, TRUST = 0.04, 0.1, 0.03, 0.3
+"""What a range may be more and less than expected, besides a share of it, to be the thing's: when that leaves the cone,
+what lies behind is heard; and how far it corrects what was expected."""
+BY_CHANCE, UNHEARD = 0.1, 0.12
+"""How likely it is that something else is heard where the thing ought to be, and, for each metre that it is away, that
+what is in the cone is not heard."""
+UNSURE_RAD, BEND_RAD_PER_M = 0.4, 0.5
+SURE_S, LOST_S, AHEAD_RAD, STOOD_S = 2.0, 5.0, 0.6, 1.5
+"""For how long a thing is sure; for how long it must not be heard, while it ought to be about ahead, to be given up."""
 
 
 class Plateaus(NamedTuple):
@@ -74,6 +91,7 @@ class Plateaus(NamedTuple):
     robot: Indices
     heading: Floats  # sectors, of the middle, in the frame that does not turn
     range_m: Floats
+    sectors: Floats  # how many it fills
 
 
 class ThingObserver:
@@ -88,6 +106,8 @@ class ThingObserver:
         self._profile = np.zeros((SECTORS, n), np.float32)  # m; NaN: not heard yet, infinite: no echo
         self._written = np.zeros((SECTORS, n), np.float32)  # what `driven` was then
         self._state = np.zeros((8, n), np.float32)  # rows as `observe` names them
+        self._once = np.zeros((3, n), np.float32)  # 1 when one turn was listened to; x, y of the nearest thing; 0: none
+        self._belief = BearingBelief(n)
         self._reckoning = Reckoning(n, period_s)
         self.heard = np.zeros(n, np.float32)
         self._everyone = np.arange(n)
@@ -96,7 +116,8 @@ class ThingObserver:
     def reset(self, where: NDArray[Any] | slice = slice(None)) -> None:
         """Forget the past of all robots, or of those that a mask or index names."""
         self._profile[:, where] = np.nan
-        self._state[:, where] = self.heard[where] = 0.0
+        self._state[:, where] = self._once[:, where] = self.heard[where] = 0.0
+        self._belief.reset(where)
         self._reckoning.reset(where)
 
     def observe(self, looked: Floats | None, range_m: Floats, command: Floats) -> Floats:
@@ -117,7 +138,6 @@ class ThingObserver:
         way, turn = self._reckoning.moved(command, range_m)
         self._carry(turn, way)
         self._hear(np.where(valid, range_m, np.float32(np.inf)), turn, self._reckoning.speed[1] * np.float32(AGE_S))
-        self.heard = self._fresh().sum(0, dtype=np.float32) * np.float32(1.0 / SECTORS)
         self._find()
         self._correct(valid, clean)
 
@@ -130,6 +150,13 @@ class ThingObserver:
         expected = known * np.maximum(away - np.float32(SONAR_M), 0.0)
         stood[:] = np.where((command == 0.0).all(0), stood + np.float32(self.period_s), np.float32(0.0))
         out[12] = stood * np.float32(1.0 / STOOD_S)
+        bearings, within = self._bearings()
+        share = self._belief.bearing()
+        out[13] = known * summed((1.0 - within) * share * (bearings > 0.0))
+        out[14] = known * summed(within * share)
+        out[15] = known - out[13] - out[14]
+        out[16] = known * np.sqrt(summed(share * OFF_RAD * OFF_RAD)) * np.float32(1.0 / UNSURE_RAD)
+        out[17] = self._belief.bend() * np.float32(1.0 / BEND_RAD_PER_M)
         out[9], out[10], out[11] = expected * np.float32(1.0 / NEAR_M), expected * np.float32(1.0 / FAR_M), sure
         here = np.rint(yaw).astype(np.intp)
         rows = (here + np.arange(-BESIDE, BESIDE + 1)[:, None]) % SECTORS
@@ -141,7 +168,8 @@ class ThingObserver:
         few = ThingObserver(len(where), self.period_s)
         seen = few.observe(looked, range_m, np.zeros((2, len(where)), np.float32))
         self._profile[:, where], self._written[:, where] = few._profile, few._written
-        self._state[:, where] = few._state
+        self._once[:, where] = few._once
+        self._state[:, where], self._belief.share[..., where] = few._state, few._belief.share
         self._reckoning.take(where, few._reckoning)
         self.heard[where] = few.heard
         return seen
@@ -150,6 +178,9 @@ class ThingObserver:
         """Dead reckoning of the thing and of the profile."""
         yaw, driven, known, x, y, sure = self._state[:6]
         x[:], y[:] = (known * at for at in carried(x, y, way, turn))
+        once, at_x, at_y = self._once
+        there = (at_x != 0.0) | (at_y != 0.0)
+        at_x[:], at_y[:] = (there * at for at in carried(at_x, at_y, way, turn))
         course = yaw + turn * np.float32(0.5 / _WIDTH)
         ahead = np.cos((np.arange(SECTORS, dtype=np.float32)[:, None] - course) * np.float32(_WIDTH))
         self._profile -= way * ahead
@@ -157,6 +188,7 @@ class ThingObserver:
         yaw[:] = turned(yaw, turn, SECTORS)
         driven += np.abs(way)
         sure *= self._leak
+        self._belief.move(way, turn)
 
     def _hear(self, reach: Floats, turn: Floats, since: Floats) -> None:
         """Write the range where the sonar looked, and where it has passed since the last one."""
@@ -175,8 +207,13 @@ class ThingObserver:
         return ~np.isnan(self._profile) & (self._state[1] - self._written < np.float32(STALE_M))
 
     @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n,) where there is a thing."""
+        return self._state[2] > 0.0
+
+    @property
     def found(self) -> Floats:
-        """(n,) 1 where there is a thing, else the share of the directions heard."""
+        """(n,) 1 where there is a thing, else how much of two turns was listened to."""
         return np.maximum(self._state[2], self.heard)
 
     def plateaus(self) -> Plateaus:
@@ -203,48 +240,97 @@ class ThingObserver:
             width += alive
         good = width >= LEAST
         middle = sector[good].astype(np.float32) - np.float32(0.5 * side) * (width[good] - 1.0)
-        return Plateaus(robot[good], middle, base[good])
+        return Plateaus(robot[good], middle, base[good], width[good])
 
     def _find(self) -> None:
-        """Take the plateau that fits the thing best; while there is none, the nearest one, once all round is heard."""
-        yaw, _, known, x, y, sure, past = self._state[:7]
-        robot, heading, range_m = self.plateaus()
-        bearing = (heading - yaw[robot]) * np.float32(_WIDTH)
-        bearing -= np.float32(2 * math.pi) * np.rint(bearing * np.float32(0.5 / math.pi))
-        away = range_m + np.float32(SONAR_M)
-        off = np.abs(bearing - np.arctan2(y[robot], x[robot]))
-        off = np.minimum(off, np.float32(2 * math.pi) - off)
+        """Take the plateau that fits the thing best; while there is none, the nearest one, once all round was heard."""
+        yaw, known, (x, y) = self._state[0], self._state[2], self._state[3:5]
+        found = self.plateaus()
+        robot, away = found.robot, found.range_m + np.float32(SONAR_M)
+        bearing = _wrapped((found.heading - yaw[robot]) * np.float32(_WIDTH))
+        off = _wrapped(bearing - np.arctan2(y[robot], x[robot]))
         error = np.abs(away - np.hypot(x[robot], y[robot]))
-        free = known[robot] == 0.0
-        misfit = np.where(free, away, error * np.float32(3.0) + off)
-        ready = self.heard >= 1.0
-        fits = (free & ready[robot]) | (~free & (error < np.float32(0.3)) & (off < np.float32(0.5)))
-        best = np.lexsort((misfit[fits], robot[fits]))
-        first = np.ones(len(best), np.bool_)
-        chosen = robot[fits][best]
-        first[1:] = chosen[1:] != chosen[:-1]
-        at, pick = chosen[first], np.flatnonzero(fits)[best[first]]
-        x[at], y[at] = away[pick] * np.cos(bearing[pick]), away[pick] * np.sin(bearing[pick])
-        known[at], sure[at], past[at] = 1.0, 1.0, 0.0
+        here = np.abs(found.heading - np.rint(yaw[robot]))
+        # A plateau tells its bearing once: when its edge was just heard.
+        new = np.abs(np.minimum(here, SECTORS - here) - 0.5 * found.sectors) < np.float32(1.6)
+        fits = (known[robot] > 0.0) & new & (error < np.float32(0.3)) & (np.abs(off) < np.float32(0.5))
+        at, pick = _least(robot, error * np.float32(3.0) + np.abs(off), fits)
+        self._belief.fix(at, off[pick])
+        nearer = away[pick] / np.maximum(np.hypot(x[at], y[at]), np.float32(1e-3))
+        x[at], y[at] = x[at] * nearer, y[at] * nearer
+        self._state[5, at], self._state[6, at] = 1.0, 0.0
+
+        near = np.zeros((2, self.n), np.float32)
+        at, pick = _least(robot, away, known[robot] == 0.0)
+        near[0, at], near[1, at] = away[pick] * np.cos(bearing[pick]), away[pick] * np.sin(bearing[pick])
+        self._choose(near)
+
+    def _choose(self, near: Floats) -> None:
+        """Keep the nearest thing now (2, n) after the first turn; after the second take the nearer of both."""
+        known, once, kept = self._state[2], self._once[0], self._once[1:]
+        share = self._fresh().sum(0, dtype=np.float32) * np.float32(1.0 / SECTORS)
+        over = (share >= 1.0) & (known == 0.0)
+        first, second = np.flatnonzero(over & (once == 0.0)), np.flatnonzero(over & (once > 0.0))
+        kept[:, first], once[first], share[first] = near[:, first], 1.0, 0.0
+        self._profile[:, first] = np.nan
+        now, before = (np.hypot(each[0, second], each[1, second]) for each in (near, kept))
+        now, before = (np.where(each > 0.0, each, np.float32(np.inf)) for each in (now, before))
+        chosen = np.where(before < now - np.float32(SAME_M), kept[:, second], near[:, second])
+        taken = np.isfinite(np.minimum(now, before))
+        at = second[taken]
+        self._state[3:5, at] = chosen[:, taken]
+        self._belief.begin(at)
+        known[at], self._state[5, at], self._state[6, at] = 1.0, 1.0, 0.0
+        self._once[:, at] = 0.0
+        self.heard = np.where(known > 0.0, share, np.float32(0.5) * (once + share))
+
+    def _bearings(self) -> tuple[Floats, Floats]:
+        """(BINS, n) bearings rad that the belief tells of, -pi..pi, and how much of a thing there the cone holds."""
+        x, y = self._state[3:5]
+        bearings = _wrapped(np.arctan2(y, x) + OFF_RAD)
+        half = np.arctan(np.float32(HALF_M) / np.maximum(np.hypot(x, y), np.float32(1e-3)))
+        edge = np.float32(HALF_CONE) + np.float32(0.5) * half
+        within = np.clip((edge - np.abs(bearings)) / (np.float32(SOFT_RAD) + half) + np.float32(0.5), 0.0, 1.0)
+        return bearings, within
 
     def _correct(self, valid: NDArray[np.bool_], range_m: Floats) -> None:
-        """Heard as far as expected the thing is within the cone; heard past, it is beside the cone."""
+        """Heard as far as expected the thing is likely to be within the cone; heard past, beside it."""
         known, x, y, sure, past = self._state[2:7]
-        away, heard = np.maximum(np.hypot(x, y), np.float32(1e-3)), range_m + np.float32(SONAR_M)
-        bearing = np.arctan2(y, x)
-        off, edge = np.abs(bearing), np.float32(HALF_CONE) + np.arctan(np.float32(HALF_M) / away)
-        fits = (known > 0.0) & valid & (np.abs(heard - away) < np.float32(0.25)) & (off < edge + np.float32(0.3))
-        beyond = (known > 0.0) & (off < edge) & ~fits & (~valid | (heard > away))
-        past[:] = np.where(fits, np.float32(0.0), past + beyond * np.float32(self.period_s))
-        aside = beyond & (past > np.float32(MISSED_S))
-        bearing = np.where(fits, np.clip(bearing, -edge, edge), np.where(aside, np.copysign(edge, bearing), bearing))
-        away = np.where(fits, heard, away)
-        np.copyto(x, away * np.cos(bearing), where=known > 0.0)
-        np.copyto(y, away * np.sin(bearing), where=known > 0.0)
-        np.copyto(sure, np.float32(1.0), where=fits)
+        away, heard = np.hypot(x, y), range_m + np.float32(SONAR_M)
+        _, within = self._bearings()
+        more, may = heard - away, np.float32(FITS) * away
+        fits = valid & (more < np.float32(FARTHER_M) + may) & (-more < np.float32(NEARER_M) + may)
+        beyond = ~fits & (~valid | (heard > away))
+        there = BY_CHANCE + (0.9 - BY_CHANCE) * within
+        unheard = np.clip(np.float32(UNHEARD) * away, np.float32(0.05), np.float32(0.5))
+        likelihood = np.where(fits, there, np.where(beyond, 0.9 - (0.9 - unheard) * within, np.float32(1.0)))
+        likelihood = np.where(known > 0.0, likelihood, np.float32(1.0))
+        self._belief.weigh(likelihood.astype(np.float32))
+        heard_it = fits & (known > 0.0) & (summed(self._belief.bearing() * within) > np.float32(0.5))
+        away = np.where(heard_it, away + np.float32(TRUST) * more, away)
+        bearing = np.arctan2(y, x) + self._belief.centre()
+        x[:], y[:] = known * away * np.cos(bearing), known * away * np.sin(bearing)
+        np.copyto(sure, np.float32(1.0), where=heard_it)
+        missed = known * (np.abs(bearing) < np.float32(AHEAD_RAD)) * np.float32(self.period_s)
+        past[:] = np.where(heard_it, np.float32(0.0), past + missed)
         lost = past >= np.float32(LOST_S)
         known[lost], past[lost] = 0.0, 0.0
         self._profile[:, lost] = np.nan
+
+
+def _wrapped(angle: Floats) -> Floats:
+    """Within -pi..pi."""
+    angle = angle - np.float32(2 * math.pi) * np.rint(angle * np.float32(0.5 / math.pi))
+    return angle
+
+
+def _least(robot: Indices, cost: Floats, where: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """The robots for which there are plateaus among those at `where`, and of each the one that costs least."""
+    among = np.flatnonzero(where)
+    order = among[np.lexsort((cost[among], robot[among]))]
+    first = np.ones(len(order), np.bool_)
+    first[1:] = robot[order[1:]] != robot[order[:-1]]
+    return robot[order[first]], order[first]
 
 
 def _median3(a: Floats, b: Floats, c: Floats) -> Floats:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge import scan_observation, thing_observation
+from edge.bearing_belief import OFF_RAD, BearingBelief
 from edge.reckoning import STOP_M
 from edge.scan_observation import ScanObserver
 from edge.thing_observation import SECTORS, ThingObserver
@@ -48,8 +49,8 @@ def thing(seen: np.ndarray, name: str) -> float:
     return float(seen[thing_observation.FIELDS.index(name), 0])
 
 
-def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions: int = SECTORS + 2) -> np.ndarray:
-    """A turn to the left in a round room of 3 m, with a wall 1.2 m away to the back, and things: (heading, metres)."""
+def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions: int = 2 * SECTORS + 2) -> np.ndarray:
+    """Turns to the left in a round room of 3 m, with a wall 1.2 m away to the back, and things: (heading, metres)."""
     for k in range(decisions):
         heading = k * STEP * PERIOD_S
         behind = abs(math.remainder(heading - math.pi, math.tau))
@@ -64,15 +65,19 @@ def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions:
     return seen
 
 
-def test_a_thing_is_known_once_all_round_is_heard_and_a_wall_is_none() -> None:
+def test_a_thing_is_known_once_all_round_is_heard_twice_and_a_wall_is_none() -> None:
     observer = ThingObserver(1, PERIOD_S)
-    assert thing(turned(observer, [(1.0, 1.8), (5.0, 2.3)], SECTORS // 2), "known") == 0
+    assert thing(turned(observer, [(1.0, 1.8), (5.0, 2.3)], SECTORS + 2), "known") == 0
     observer.reset()
     seen = turned(observer, [(1.0, 1.8), (5.0, 2.3)])
     bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
-    to = 1.0 - (SECTORS + 1) * STEP * PERIOD_S
+    to = 1.0 - (2 * SECTORS + 1) * STEP * PERIOD_S
     assert thing(seen, "known") == 1 and abs(math.remainder(bearing - to, math.tau)) < 0.12
     assert thing(seen, "thing_far") == pytest.approx(1.8 / 3.0, abs=0.02)
+    observer.reset()
+    turned(observer, [(1.0, 1.8), (5.0, 2.3)], SECTORS + 2)
+    seen = turned(observer, [(5.0, 2.3)], SECTORS + 1)  # the nearer one is not heard the second time
+    assert thing(seen, "known") == 1 and thing(seen, "thing_far") == pytest.approx(1.8 / 3.0, abs=0.02)
     observer.reset()
     assert thing(turned(observer, []), "known") == 0
 
@@ -81,15 +86,33 @@ def test_a_thing_that_is_not_there_any_more_is_put_aside_and_given_up() -> None:
     observer = ThingObserver(1, PERIOD_S)
     seen = turned(observer, [(0.0, 1.8)])
     seen = turned(observer, [])  # and it is gone
-    looked = []
-    while thing(seen, "known") and len(looked) < 300:  # look where it is thought to be
+    looked, beside = 0, 0.0
+    while thing(seen, "known") and looked < 300:  # look where it is thought to be
         bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
-        looked.append(bearing)
+        looked += 1
+        beside = max(beside, thing(seen, "left") + thing(seen, "right"))
         omega = min(max(bearing / PERIOD_S, -STEP), STEP)
         seen = observer.observe(None, np.array([2.9], np.float32), np.array([[0.0], [omega]], np.float32))
-    assert 15 < len(looked) <= thing_observation.LOST_S / PERIOD_S and min(looked) > 0.2  # it is sought to one side
+    assert 0.5 * thing_observation.LOST_S < looked * PERIOD_S <= thing_observation.LOST_S + 1.0 and beside > 0.9
     seen = observer.observe(None, np.array([2.9], np.float32), np.zeros((2, 1), np.float32))
     assert thing(seen, "known") == 0 and thing(seen, "heard") < 0.1  # all round has to be heard again
+
+
+def test_a_thing_found_off_where_reckoning_had_it_tells_of_the_bend_in_the_way() -> None:
+    belief, one = BearingBelief(1), np.array([0])
+    belief.begin(one)
+    for _ in range(20):
+        belief.move(np.array([0.03], np.float32), np.zeros(1, np.float32))
+    assert abs(belief.bend()[0]) < 1e-3
+    deviation = float(np.sqrt((belief.bearing() * OFF_RAD**2).sum()))
+    assert 0.12 < deviation < 0.25  # 0.1 rad at first, and 0.6 m of bends of about 0.2 rad/m
+    belief.fix(one, np.array([0.2], np.float32))
+    bend, off = belief.bend()[0], belief.centre()[0]
+    assert 0.05 < bend < 0.3 and 0.1 < off < 0.2
+    belief.begin(one)  # another thing: its bearing is new, the robot's wheels are not
+    assert belief.bend()[0] == pytest.approx(bend, abs=1e-3) and belief.share.sum() == pytest.approx(1.0, abs=1e-5)
+    belief.reset(slice(None))
+    assert abs(belief.bend()[0]) < 1e-6
 
 
 def test_what_the_cone_swept_is_known_to_be_free_until_it_is_long_ago() -> None:

@@ -109,7 +109,8 @@ class ApproachBatch(ScanningBatch):
         """What being here is worth: to know the thing, to face it at the right distance, and to rest there."""
         assert isinstance(self._observer, ThingObserver)
         off = np.abs(self._distance - np.float32(GAP_M + self.config.range.x_m))
-        aside = np.abs(np.arctan2(self._sin, self._cos))
+        # While the thing is not known to face it is chance: it must not draw the robot out of its turn.
+        aside = np.where(self._observer.known, np.abs(np.arctan2(self._sin, self._cos)), np.float32(np.pi))
         rest = np.minimum(self._still / self._rest, 1.0)
         worth = self.settings.found_reward * self._observer.found - 0.3 * aside - off + self._right * (0.5 + 0.5 * rest)
         return worth.astype(np.float32)
