@@ -178,7 +178,7 @@ class ThingObserver:
         """Dead reckoning of the thing and of the profile."""
         yaw, driven, known, x, y, sure = self._state[:6]
         x[:], y[:] = (known * at for at in carried(x, y, way, turn))
-        once, at_x, at_y = self._once
+        at_x, at_y = self._once[1:]
         there = (at_x != 0.0) | (at_y != 0.0)
         at_x[:], at_y[:] = (there * at for at in carried(at_x, at_y, way, turn))
         course = yaw + turn * np.float32(0.5 / _WIDTH)
