@@ -24,21 +24,33 @@ from edge.policies.walker import Pose, Walker
 from edge.types import Detection
 
 BEARING_SPREAD = 0.04  # rad
-ROUGH = 0.35  # a rough distance's spread, as a share of it
+CUT_SPREAD = 0.1  # the same, where the frame or somebody else cuts a side off
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
 ALIKE, UNLIKE = 0.55, 0.38  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
 COLOUR, COLOURS = 25.0, (-3.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
-WILD = 4.0  # no distance speaks more against somebody: theirs may be wrong, by the echo of something else
+WILD = 4.0  # no distance seen speaks more against somebody: a thing may hide their feet
+DEAF = 9.0  # nor one heard
+ECHO_SPREAD_M = 0.1  # of one that is heard: an arm or a foot is nearer than the middle
+OTHER_ECHO, STRAY = 0.25, 0.01  # density per m of echoes of things, where no box covers the cone; and where one does
+NEW_ECHO = 0.4  # of those of people not known yet
+BEYOND_M = 0.3  # who stands so much nearer than the echo, in the cone, would have been heard
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
 NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
 HIDDEN = 0.4  # so much of it counts for whom somebody may hide
 RECENT, LASTING, SLOW = 0.25, 0.04, 0.02  # shares of a new look; the last, of one that is unlike them
 KNOWN = 5  # looks, until clothes are known
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
+LONG_S, SURELY_NOT = 3.0, 0.7  # until then only looks that differ more are not theirs
 SURE = 0.45  # looks that differ less are theirs wherever they are seen
+BEFORE_M = 0.4  # one so much nearer than another is not the same
 OFTEN = 5  # frames on which somebody stood beside the target
+LEGS_ONLY_M, LEGS_BROAD_M = 0.5, 0.31  # nearer than this the frame shows no more than legs, so broad
+WHOLE_M, BROAD_M = 0.8, 0.56  # and from here on shoulders and arms too
+BREADTH_SPREAD = 0.3  # of a breadth, as a share: arms and steps widen it
+BEHIND_S, IN_SIGHT = 5.0, 0.5  # so long somebody may be hidden; bearings well inside the frame, rad
+DOUBT_S = 4.0  # so long after they might have been mistaken, who is followed may prove to be somebody else
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 
@@ -56,6 +68,7 @@ class Someone:
     sight: Sight | None = None  # of the newest frame, None where they are not on it
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
+    doubted_at: float = -math.inf  # when they might last have been taken for somebody else, s
 
     def learn(self, look: Look, alone: bool = True) -> None:
         """Take in a look at them that nobody hides; `alone` where nobody is beside them for whom they may be taken.
@@ -96,6 +109,35 @@ class Seen:
     look: Look | None
     hidden: bool  # whether something stands before a part of them, so that the look is not to be trusted
     alone: bool = True  # whether no other box is beside theirs
+    breadth: float = 0.0  # of their box, m at a distance of 1 m; 0 where it tells nothing
+    cut: bool = False  # whether they are broader than their box
+    look_at: Callable[[float], Look | None] | None = field(default=None, repr=False)  # their look, at a distance (m)
+
+    @property
+    def bearing_spread(self) -> float:
+        """Standard deviation of their bearing, rad."""
+        return CUT_SPREAD if self.cut or self.hidden else BEARING_SPREAD
+
+    def worn(self, distance: float) -> Look | None:
+        """What they wear, if they are so far away (m)."""
+        return self.look if self.look_at is None else self.look_at(distance)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What the sonar heard as a frame was taken.
+
+    Attributes:
+        distance: m from the lens to the middle of the person who threw it, if one did.
+        able: by columns, which of those seen may have thrown it.
+        beside: by columns, who cannot be nearer, since they stand in its cone.
+        free: the share of the cone where a thing may stand that is no person.
+    """
+
+    distance: float
+    able: tuple[bool, ...]
+    beside: tuple[bool, ...]
+    free: float
 
 
 class Crowd:
@@ -125,37 +167,55 @@ class Crowd:
         self.target = next((one for one in self.others if track is not None and one.track == track), None)
         self.others = [one for one in self.others if one is not self.target]
 
-    def update(self, seen: Sequence[Seen], eye: Pose, now: float, stamp: float, measure: Measure) -> None:
+    def update(
+        self, seen: Sequence[Seen], eye: Pose, now: float, stamp: float, measure: Measure, echo: Echo | None = None
+    ) -> Someone | None:
         """Take in a frame of `stamp` from the lens at `eye`.
 
         Args:
             measure: corrects the place of somebody: called with them, the sight, its box, the lens's pose and how long
                 ago that was.
+            echo: what was heard then.
+
+        Returns:
+            Who threw the echo, None where nobody of those known did.
         """
         ago, people = now - stamp, self.everybody
         for one in people:
             one.walker.predict(now)
             one.sight = one.item = None
         costs = np.array([[_cost(one, what, eye, ago, stamp) for what in seen] for one in people])
-        costs = costs.reshape(len(people), len(seen))
+        pairs, heard = _give(costs.reshape(len(people), len(seen)), people, eye, ago, echo)
+        if heard is not None and echo is not None:
+            seen = list(seen)
+            what = seen[heard]
+            sight = replace(what.sight, distance=echo.distance, spread=LEAST_SPREAD_M)
+            seen[heard] = replace(what, sight=sight, away=echo.distance)
         owner: dict[int, Someone] = {}
-        for row, column in zip(*assign(costs, -math.log(NEW)), strict=True):
+        for row, column in pairs:
             one, what = people[row], seen[column]
-            owner[int(column)] = one
+            owner[column] = one
             one.sight, one.item, one.track = what.sight, what.item, what.item.track or one.track
             one.hidden = what.hidden
             one.walker.seen_at = max(one.walker.seen_at, stamp)
             measure(one, what.sight, what.item, eye, ago)
-            if what.look is not None and not what.hidden:
-                one.learn(what.look, what.alone)
+            look = None if what.hidden else what.worn(one.walker.seen_from(eye, ago)[0])
+            if look is not None:
+                one.learn(look, what.alone)
         for column, what in enumerate(seen):
-            if column not in owner and what.item.track is not None and not _again(what, seen, owner):
+            if column in owner or what.item.track is None:
+                continue
+            if column == heard or not _again(what, seen, owner):
                 self.others.append(_begin(what, eye, now, stamp))
+                owner[column] = self.others[-1]
+        if self.target is not None and self.target.item is None:
+            _behind(self.target, [(owner.get(column), what) for column, what in enumerate(seen)], eye, ago, stamp)
         if self.target is not None and self.target.item is not None:
             for one in self.others:
-                one.beside += one.item is not None and not _overlap(one.item, self.target.item)
+                one.beside += one.item is not None and _apart(one, self.target, eye)
         self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
         self._recognise(stamp, eye)
+        return None if heard is None else owner.get(heard)
 
     def _recognise(self, stamp: float, eye: Pose) -> None:
         """Whether somebody else, by their clothes, is the one who is followed."""
@@ -163,7 +223,9 @@ class Crowd:
         if target is None or target.clothes is None or target.looks < KNOWN:
             return
         lost = stamp - target.walker.seen_at > LOST_S
-        if not lost and target.strange < UNLIKE:
+        if lost or any(_mistakable(one, target, eye, stamp) for one in self.others):
+            target.doubted_at = stamp
+        if not lost and target.strange < (UNLIKE if stamp - target.doubted_at < DOUBT_S else ALIKE):
             return
         rivals = [
             one
@@ -188,6 +250,15 @@ class Crowd:
 Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
 
 
+def _mistakable(one: Someone, target: Someone, eye: Pose, stamp: float) -> bool:
+    """Whether somebody is so near the one who is followed that one may be taken for the other."""
+    if stamp - one.walker.seen_at > LOST_S:
+        return False
+    (far, side), (away, bearing) = one.walker.seen_from(eye), target.walker.seen_from(eye)
+    reach = 0.3 + one.walker.spread(eye) + target.walker.spread(eye)
+    return abs(far - away) < reach and abs(wrap(side - bearing)) * min(far, away) < 0.5
+
+
 def _changed(one: Someone, target: Someone) -> bool:
     """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
     return target.unlike(one.clothes) > ALIKE and target.unlike(one.recent) < SURE
@@ -197,16 +268,32 @@ def _near(one: Someone, other: Someone, eye: Pose) -> bool:
     """Whether two may be the same by where they are: one box, now and then two, was begun as somebody else."""
     (far, side), (away, bearing) = one.walker.seen_from(eye), other.walker.seen_from(eye)
     apart, unlike = abs(wrap(side - bearing)), other.unlike(one.recent)
-    if unlike < SURE and apart < 0.15:
-        return True
     reach = 0.8 if unlike < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
-    return apart < reach and abs(far - away) < 0.6
+    return apart < reach and abs(far - away) < BEFORE_M
+
+
+def _behind(target: Someone, seen: Sequence[tuple[Someone | None, Seen]], eye: Pose, ago: float, stamp: float) -> None:
+    """Who is not seen, and was hidden by somebody a moment ago, still is: else they would be in sight."""
+    distance, bearing = target.walker.seen_from(eye, ago)
+    if stamp - target.walker.seen_at > BEHIND_S or abs(bearing) > IN_SIGHT:
+        return
+    near = []
+    for one, what in seen:
+        far = what.away if one is None else one.walker.seen_from(eye, ago)[0]
+        half = 0.5 * what.breadth
+        if far < distance and half:
+            low, high = what.sight.bearing - half, what.sight.bearing + half
+            near.append((max(low - bearing, bearing - high, 0.0), low, high))
+    if near:
+        apart, low, high = min(near)
+        if 0.0 < apart < 0.5:
+            target.walker.see_bearing(eye, min(max(bearing, low), high), CUT_SPREAD, ago)
 
 
 def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
     distance, spread = what.sight.distance, what.sight.spread
     if distance is None:
-        distance, spread = what.away, ROUGH * what.away
+        distance, spread = what.away, 0.35 * what.away
     one = Someone(Walker(eye, distance, max(spread, 0.1), what.sight.bearing, now), what.item.track)
     one.walker.seen_at = stamp
     one.sight, one.item = what.sight, what.item
@@ -219,10 +306,10 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
     """Negative log-likelihood that this is them; infinite where the clothes say that it is not."""
     sight, walker = what.sight, one.walker
     distance, bearing = walker.seen_from(eye, ago)
-    spread = math.hypot(walker.bearing_spread(eye), BEARING_SPREAD)
+    spread = math.hypot(walker.bearing_spread(eye), what.bearing_spread)
     cost = _normal(wrap(sight.bearing - bearing), spread)
     if sight.distance is None:
-        cost += _normal(what.away - distance, math.hypot(walker.spread(eye), ROUGH * what.away))
+        cost += _breadth(what, distance, walker.spread(eye))
     else:
         near = max(sight.spread, LEAST_SPREAD_M)
         cost += _normal(sight.distance - distance, math.hypot(walker.spread(eye), near), WILD)
@@ -230,17 +317,75 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
         cost -= NAMED
     if one.looks:
         low, high = COLOURS
-        apart = one.differs(what.look)
+        apart = one.differs(what.worn(distance))
         # Where their place is not known any more, the clothes have to tell.
-        if one.looks >= KNOWN and stamp - walker.seen_at > LOST_S and apart > SURE:
+        lost = stamp - walker.seen_at
+        if one.looks >= KNOWN and lost > LOST_S and apart > (SURE if lost > LONG_S else SURELY_NOT):
             return math.inf
         told = max(low, min(high, COLOUR * (MIDDLE - apart)))
         cost -= told * (HIDDEN if what.hidden else 1.0) * min(1.0, one.looks / KNOWN)
     return cost
 
 
+def usual_breadth(distance: float) -> float:
+    """How broad (m) the box round somebody is, so far away (m)."""
+    share = min(1.0, max(0.0, (distance - LEGS_ONLY_M) / (WHOLE_M - LEGS_ONLY_M)))
+    return LEGS_BROAD_M + share * (BROAD_M - LEGS_BROAD_M)
+
+
+def _breadth(what: Seen, distance: float, spread: float) -> float:
+    """Negative log-likelihood, per m, of how broad a box is, and how high, for somebody so far away (m).
+
+    Close by only legs are in the frame, so that a box there is no broader than that of somebody twice as far away.
+    """
+    over = max(0.0, distance - what.sight.at_most)
+    cost = min(WILD, 0.5 * (over / math.hypot(spread, 0.15)) ** 2)
+    usual = usual_breadth(distance)
+    wide = math.hypot(BREADTH_SPREAD, spread / max(distance, 0.3))
+    off = math.log(max(what.breadth * distance, 0.05) / usual) if what.breadth else 0.0
+    if what.cut or what.hidden:
+        off = max(0.0, off)
+    return cost + _normal(off, wide, WILD) + math.log(max(distance, 0.3))
+
+
+def _give(
+    costs: np.ndarray, people: Sequence[Someone], eye: Pose, ago: float, echo: Echo | None
+) -> tuple[list[tuple[int, int]], int | None]:
+    """Who of those known (rows) is whom of those seen (columns), and the column of who threw the echo.
+
+    Each of those who may have thrown it, and somebody or something else, is tried.
+    """
+    limit = -math.log(NEW)
+    ways: list[tuple[float, list[tuple[int, int]], int | None]] = []
+    known = [(one.walker.seen_from(eye, ago)[0], one.walker.spread(eye)) for one in people]
+    for thrower in (None, *(() if echo is None else np.flatnonzero(echo.able).tolist())):
+        tried, total = costs.copy(), 0.0
+        if echo is not None:
+            for row, (distance, spread) in enumerate(known):
+                near = max(0.0, echo.distance - BEYOND_M - distance) / math.hypot(spread, ECHO_SPREAD_M)
+                tried[row, list(echo.beside)] += min(WILD, 0.5 * near**2)
+            total = -math.log(OTHER_ECHO * echo.free + STRAY)
+            if thrower is not None:
+                total = -math.log(NEW_ECHO)
+                for row, (distance, spread) in enumerate(known):
+                    wrong = _normal(echo.distance - distance, math.hypot(spread, ECHO_SPREAD_M), DEAF)
+                    tried[row, thrower] += wrong - total
+        pairs = [(int(row), int(column)) for row, column in zip(*assign(tried, limit), strict=True)]
+        ways.append((total + sum(tried[pair] - limit for pair in pairs), pairs, thrower))
+    _, pairs, thrower = min(ways, key=lambda way: way[0])
+    return pairs, thrower
+
+
 def _normal(wrong: float, spread: float, most: float = math.inf) -> float:
     return min(most, 0.5 * (wrong / spread) ** 2) + math.log(math.sqrt(math.tau) * spread)
+
+
+def _apart(one: Someone, other: Someone, eye: Pose) -> bool:
+    """Whether two who are seen are two people for certain: beside each other, or one well before the other."""
+    assert one.item is not None and other.item is not None
+    if not _overlap(one.item, other.item):
+        return True
+    return abs(one.walker.seen_from(eye)[0] - other.walker.seen_from(eye)[0]) > BEFORE_M
 
 
 def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:

@@ -16,7 +16,7 @@ from enum import Enum
 from edge.perception.geometry import CameraGeometry
 from edge.perception.target import Target
 from edge.perception.tracker import Tracker, TrackerSettings
-from edge.policies.crowd import Crowd, Seen
+from edge.policies.crowd import Crowd, Echo, Seen
 from edge.policies.memory import EchoMemory, Fresh, finite, wrap
 from edge.policies.steering import Steering
 from edge.policies.trail import Trail
@@ -97,6 +97,7 @@ class FollowPolicy:
         self._shown: list[Seen] = []  # on the newest frame
         self._nearest = math.inf, -math.inf  # how far away, and when, one of several was last heard
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
+        self._echoes: deque[tuple[float, float]] = deque(maxlen=FRAMES)  # when, and how far away
         self._search_side = 1.0
         self._trail.clear()
         self._own.clear()
@@ -173,7 +174,7 @@ class FollowPolicy:
         frame = next((one for one in self._frames if abs(one.stamp - seen.stamp) < 1e-6), None)
         image = None if frame is None else frame.image
         self._shown = self._watch.seen(items, image, self._crowd, eye, now - seen.stamp)
-        self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure)
+        self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure, self._echo(seen.stamp, pose[2]))
         target = self._crowd.target
         if target is None:
             found = self._target.choose(items)
@@ -181,11 +182,21 @@ class FollowPolicy:
         elif target.track is not None:
             self._target.adopt(target.track)
 
+    def _echo(self, stamp: float, yaw: float) -> Echo | None:
+        """What was heard as a frame was taken."""
+        when, heard = min(self._echoes, key=lambda one: abs(one[0] - stamp), default=(-math.inf, 0.0))
+        if abs(when - stamp) > 0.08:
+            return None
+        turned = self._steering.here.at(when)[2] - yaw
+        half = math.radians(self._config.range.half_cone_deg)
+        return self._watch.echo(self._shown, heard + self._config.range.x_m + BODY_M - self._eye_x, turned, half)
+
     def _listen(self, observation: Observation) -> None:
         """Let the sonar correct the distance of whom it has heard, where that can be one person only."""
         reading = observation.senses.range
         if not self._fresh.new(reading) or (heard := finite(reading)) is None:
             return
+        self._echoes.append((reading.stamp, heard))
         if observation.now - self._stamp > 0.5:
             return
         here = self._steering.here.at(reading.stamp)

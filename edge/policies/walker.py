@@ -16,7 +16,7 @@ Pose = tuple[float, float, float]
 
 ACCELERATION = 0.3  # m/s^2, standard deviation of what a walker does unforeseen, over a second
 FASTEST_MPS = 1.5
-HALF_LIFE_S = 1.0  # while their distance is not measured, by so much time half of the speed is believed to be gone
+HALF_LIFE_S = 0.5  # while their distance is not measured, by so much time half of the speed is believed to be gone
 
 
 class Walker:

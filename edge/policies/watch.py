@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.perception.appearance import LEGS_M, TRUNK_M, look
+from edge.perception.appearance import LEGS_M, TRUNK_M, Look, look
 from edge.perception.geometry import CameraGeometry
-from edge.policies.crowd import BEARING_SPREAD, LEAST_SPREAD_M, Crowd, Seen, Someone
+from edge.policies.crowd import BEARING_SPREAD, CUT_SPREAD, LEAST_SPREAD_M, Crowd, Echo, Seen, Someone, usual_breadth
 from edge.policies.sighting import Eye, Sight
 from edge.policies.walker import Pose
 from edge.types import Detection
@@ -56,15 +57,47 @@ class Watch:
         found, boxes = [], [self._first(item, crowd, eye, ago) for item in items]
         for item, sight, two, away in boxes:
             before = [other for other, _, _, far in boxes if other is not item and _before(other, item, far < away)]
-            cut, clothes = self._cut(item, before), None
+            cut = self._cut(item, before)
             sight = replace(sight, bearing=self._middle(item, sight, away, cut))
-            if image is not None:
-                rows = self._geometry.rows(away, (*TRUNK_M, *LEGS_M))
-                clothes = look(image, item.box, rows, self._focal / away)
+            worn = functools.cache(functools.partial(self._clothes, image, item))
             narrow = item.box[2] < NARROW_M * self._focal / away
             alone = not any(_beside(other, item, NEXT) for other, _, _, _ in boxes if other is not item)
-            found.append(Seen(item, sight, away, clothes, two or narrow or bool(before), alone))
+            hidden = two or narrow or bool(before)
+            if before and sight.distance is not None:  # who stands before them hides their feet
+                sight = replace(sight, spread=2.0 * sight.spread)
+            breadth = 0.0 if two else item.box[2] / self._focal
+            found.append(Seen(item, sight, away, worn(away), hidden, alone, breadth, cut != (False, False), worn))
         return found
+
+    def _clothes(self, image: NDArray[np.uint8] | None, item: Detection, away: float) -> Look | None:
+        """What somebody wears who is so far away, m."""
+        if image is None:
+            return None
+        away = max(away, NEAREST_M)
+        return look(image, item.box, self._geometry.rows(away, (*TRUNK_M, *LEGS_M)), self._focal / away)
+
+    def echo(self, seen: Sequence[Seen], heard: float, turned: float, half: float) -> Echo:
+        """Whose echo from `heard` m before the lens may be, in a cone of `half` rad, `turned` rad from that frame."""
+        able, beside, covered = [], [], np.zeros(64, bool)
+        across = np.linspace(-half, half, 64)
+        for what in seen:
+            left, top, width, height = what.item.box
+            sides = (left + width, left)
+            right, left = (self._geometry.bearing((column, top, 0.0, height)) - turned for column in sides)
+            within = (across >= right) & (across <= left)
+            able.append(right < half + 0.1 and left > -half - 0.1 and self._may_throw(what, heard))
+            beside.append(not what.hidden and bool(within[24:40].any()))
+            if what.sight.below:
+                covered |= within
+        return Echo(heard, tuple(able), tuple(beside), float(1.0 - covered.mean()))
+
+    def _may_throw(self, what: Seen, heard: float) -> bool:
+        if what.breadth * heard > np.interp(heard, (0.35, 0.6, 0.8), (0.5, 0.75, 1.1)):
+            return False  # nobody so near is so broad
+        floor = None if what.sight.below else self._geometry.floor_distance(what.item.box)
+        if floor is not None and heard < 0.75 * floor:  # who shows their feet, or what hides these, is farther
+            return False
+        return what.sight.distance is None or abs(heard - what.sight.distance) < 0.3 + 3.0 * what.sight.spread
 
     def _first(self, item: Detection, crowd: Crowd, eye: Pose, ago: float) -> tuple[Detection, Sight, bool, float]:
         """A box, what it tells by itself, whether it is two in one, and how far away they are at least roughly."""
@@ -82,7 +115,8 @@ class Watch:
     def measure(self, one: Someone, sight: Sight, item: Detection, eye: Pose, ago: float) -> None:
         """Correct where somebody is by how they were seen."""
         walker, worse = one.walker, HIDDEN if one.hidden else 1.0
-        walker.see_bearing(eye, sight.bearing, worse * BEARING_SPREAD, ago)
+        cut = one.hidden or self._cut(item) != (False, False)
+        walker.see_bearing(eye, sight.bearing, CUT_SPREAD if cut else BEARING_SPREAD, ago)
         if sight.distance is not None:
             walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
         elif not one.hidden and walker.spread(eye) > UNSURE_M and self._cut(item) == (False, False):
@@ -135,7 +169,7 @@ class Watch:
         if left_cut == right_cut:
             return sight.bearing
         left, top, width, height = item.box
-        middle, half = left + width / 2, 0.5 * BREADTH_M * self._focal / away
+        middle, half = left + width / 2, 0.5 * usual_breadth(away) * self._focal / away
         middle = min(middle, left + width - half) if left_cut else max(middle, left + half)
         return self._geometry.bearing((middle, top, 0.0, height))
 

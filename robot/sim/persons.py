@@ -74,8 +74,8 @@ class Persons:
         np.copyto(self.walked, walked, where=go)
         np.copyto(self.position, position, where=go)
         np.copyto(self.yaw, np.arctan2(direction[1], direction[0]), where=go)
-        self._waited += dt
-        self._waited[go] = 0
+        self._waited += np.where(go, -dt, dt)  # whoever inches along behind somebody loses patience all the same
+        np.maximum(self._waited, 0, out=self._waited)
         turn = (self._waited > _PATIENCE_S) & (self.speed > 0) & ~self._round
         if turn.any():
             np.copyto(self.walked, np.remainder(-self.walked, 2 * np.maximum(self._leg.sum(axis=0), 1e-6)), where=turn)
