@@ -62,6 +62,8 @@ class FollowPolicy:
     AHEAD_M = 0.75  # so far along the person's way the robot looks
     ASIDE_RAD = 0.18  # and so far from the person at most
     STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
+    TIGHT_M, BACK_S = 0.2, 1.0  # from a thing so near it first backs off, for so long
+    RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
     PASS_S = 3.0  # so long it waits for those who pass between
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
@@ -103,6 +105,7 @@ class FollowPolicy:
         self._own.clear()
         self._waits_since: float | None = None  # since when somebody passes between
         self._stands_since = math.inf  # since when it wants to drive and does not
+        self._back_until = -math.inf  # until when it backs off before it does
         self._round_until = -math.inf  # until when it goes round what stands in the way
 
     @property
@@ -268,8 +271,13 @@ class FollowPolicy:
         """Along the way that the person took, but never so that they leave the frame."""
         here, seen = self._steering.here, self.phase is Phase.FOLLOW
         if now < self._round_until:
-            return self._steering.towards(bearing, now, speed, min(0.6, max(0.3, distance - 0.75)))
-        if self._waits(distance, now) or (seen and abs(bearing) > 0.42):
+            if now < self._back_until:
+                back = self.BACK_OWN_MPS if self._came_from_behind() else self.BACK_MPS
+                return Twist(-back, max(-1.8, min(1.8, 2.5 * bearing)))
+            way = self._steering.towards(bearing, now, speed, min(0.6, max(0.3, distance - 0.75)))
+            leaves = seen and abs(bearing) > self.RIM_RAD and way.omega * bearing < 0
+            return Twist(way.v, 0.0) if leaves else way
+        if self._waits(distance, now) or (seen and abs(bearing) > self.RIM_RAD):
             self._stands_since = now
             return Twist(0.0, max(-1.8, min(1.8, 3.0 * bearing)))
         aim, point = bearing, self._trail.ahead(here.x, here.y, self.AHEAD_M)
@@ -283,6 +291,9 @@ class FollowPolicy:
         elif now - self._stands_since > (self.PASS_S if self._somebody_near(now) else self.STAND_S):
             # Something stands there that did not when they passed.
             self._round_until = now + self.ROUND_S
+            if (self._steering.range or math.inf) < self.TIGHT_M:  # no room to turn by
+                self._back_until = now + self.BACK_S
+                self._round_until += self.BACK_S
         return Twist(speed, max(-1.8, min(1.8, 2.5 * aim)))
 
     def _hidden(self, now: float) -> bool:
