@@ -20,7 +20,7 @@ from edge.policies.crowd import Crowd, Echo, Seen
 from edge.policies.memory import EchoMemory, Fresh, finite, wrap
 from edge.policies.steering import Steering
 from edge.policies.trail import Trail
-from edge.policies.walker import Pose, Walker
+from edge.policies.walker import Walker
 from edge.policies.watch import BODY_M, Watch
 from edge.types import Detections, Observation
 from robot.config import RobotConfig
@@ -97,7 +97,7 @@ class FollowPolicy:
         self._yaw_then = 0.0
         self._crowd = Crowd()
         self._shown: list[Seen] = []  # on the newest frame
-        self._nearest = math.inf, -math.inf  # how far away, and when, one of several was last heard
+        self._nearest = math.inf, -math.inf  # how far away, and when, somebody else was last heard
         self._frames: deque[Frame] = deque(maxlen=FRAMES)
         self._echoes: deque[tuple[float, float]] = deque(maxlen=FRAMES)  # when, and how far away
         self._search_side = 1.0
@@ -132,8 +132,10 @@ class FollowPolicy:
             self._frames.append(frame)
         if self._person is not None:
             self._person.predict(now)
+        reading = observation.senses.range
+        if self._fresh.new(reading) and (heard := finite(reading)) is not None:
+            self._echoes.append((reading.stamp, heard))
         self._see(observation.detections, now)
-        self._listen(observation)
         if self._person is not None and now - self._person.seen_at > self.FORGET_S:
             self._crowd.choose(None)
             self._target.reset()
@@ -177,8 +179,14 @@ class FollowPolicy:
         frame = next((one for one in self._frames if abs(one.stamp - seen.stamp) < 1e-6), None)
         image = None if frame is None else frame.image
         self._shown = self._watch.seen(items, image, self._crowd, eye, now - seen.stamp)
-        self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure, self._echo(seen.stamp, pose[2]))
+        echo = self._echo(seen.stamp, pose[2])
+        thrower = self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure, echo)
         target = self._crowd.target
+        if echo is not None and thrower is not None:
+            x, y = thrower.walker.state[:2]
+            self._steering.echoes.forget((float(x), float(y)), 0.45)  # who was heard there moves on
+            if thrower is not target:
+                self._nearest = echo.distance + self._eye_x, seen.stamp
         if target is None:
             found = self._target.choose(items)
             self._crowd.choose(None if found is None else found.track)
@@ -193,47 +201,6 @@ class FollowPolicy:
         turned = self._steering.here.at(when)[2] - yaw
         half = math.radians(self._config.range.half_cone_deg)
         return self._watch.echo(self._shown, heard + self._config.range.x_m + BODY_M - self._eye_x, turned, half)
-
-    def _listen(self, observation: Observation) -> None:
-        """Let the sonar correct the distance of whom it has heard, where that can be one person only."""
-        reading = observation.senses.range
-        if not self._fresh.new(reading) or (heard := finite(reading)) is None:
-            return
-        self._echoes.append((reading.stamp, heard))
-        if observation.now - self._stamp > 0.5:
-            return
-        here = self._steering.here.at(reading.stamp)
-        half, turned = math.radians(self._config.range.half_cone_deg), here[2] - self._yaw_then
-        heard += self._config.range.x_m + BODY_M
-        watch, near = self._watch, [what for what in self._shown if self._watch.within(what.item, turned, half + 0.1)]
-        able = [what for what in near if watch.may_be(what.item, what.sight, heard - self._eye_x)]
-        if able and any(what is not able[0] and (what.sight.distance is None or what in able) for what in near):
-            self._nearest = heard, reading.stamp
-            self._give_to_who_passes(here, heard, near)
-            return
-        if not able or not watch.within(able[0].item, turned, half):
-            return
-        one = next((one for one in self._crowd.everybody if one.item is able[0].item), None)
-        if one is None or one.hidden:
-            return
-        distance, bearing = one.walker.seen_from(here)
-        # Where only an arm or a foot is within the cone, what is heard is less near than they are.
-        if abs(bearing) > (0.6 * half if heard > distance + 0.15 else half + 0.6 * BODY_M / max(distance, 0.4)):
-            return
-        if abs(heard - distance) < min(0.7, 0.15 + 3.0 * one.walker.spread(here)):
-            one.walker.see_distance(here, heard, 0.06)
-            x, y = here[0] + heard * math.cos(here[2]), here[1] + heard * math.sin(here[2])
-            self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
-
-    def _give_to_who_passes(self, here: Pose, heard: float, near: list[Seen]) -> None:
-        """An echo from well before whom the robot follows is of the other one there, if there is one only."""
-        person, target = self._person, self._crowd.target
-        shown = {id(what.item) for what in near}
-        passing = [one for one in self._crowd.others if one.item is not None and id(one.item) in shown]
-        if person is None or target is None or len(passing) != 1 or heard > person.seen_from(here)[0] - 0.25:
-            return
-        if passing[0].sight is not None and passing[0].sight.distance is None:
-            passing[0].walker.see_distance(here, heard, 0.1)
 
     # -- acting
 
@@ -251,7 +218,7 @@ class FollowPolicy:
         pose = (here.x, here.y, here.yaw)
         distance, bearing = person.seen_from(pose, ago=-0.15)
         heard, stamp = self._nearest
-        if now - stamp < 0.3:
+        if now - stamp < 0.4:
             distance = min(distance, heard)
         speed = person.leaving(pose) + 1.2 * (distance - self.DISTANCE_M)
         if speed <= 0.03 or distance < self.DISTANCE_M - 0.1:

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from edge.perception.appearance import LEGS_M, TRUNK_M, Look, look
 from edge.perception.geometry import CameraGeometry
-from edge.policies.crowd import BEARING_SPREAD, CUT_SPREAD, LEAST_SPREAD_M, Crowd, Echo, Seen, Someone, usual_breadth
+from edge.policies.crowd import (
+    BEARING_SPREAD,
+    CUT_SPREAD,
+    LEAST_SPREAD_M,
+    LEGS_ONLY_M,
+    Crowd,
+    Echo,
+    Seen,
+    Someone,
+    usual_breadth,
+)
 from edge.policies.sighting import Eye, Sight
 from edge.policies.walker import Pose
 from edge.types import Detection
@@ -24,6 +34,7 @@ UNSURE_M = 0.25  # a breadth tells something only about somebody whose distance 
 HEAD = 0.015  # a box that begins below this share of the frame's height begins with the head
 NEAREST_M = 0.35  # whoever is nearer is nobody
 SLIM_M, BROAD_M = 0.38, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
+SLIM_LEGS_M = 0.24  # nor where only legs are in the frame
 NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
 BESIDE = -0.2  # whose box overlaps by more than such a share of its breadth may hide a part of somebody
@@ -97,7 +108,9 @@ class Watch:
         floor = None if what.sight.below else self._geometry.floor_distance(what.item.box)
         if floor is not None and heard < 0.75 * floor:  # who shows their feet, or what hides these, is farther
             return False
-        return what.sight.distance is None or abs(heard - what.sight.distance) < 0.3 + 3.0 * what.sight.spread
+        if what.sight.distance is None:
+            return heard < what.sight.at_most + 0.1
+        return abs(heard - what.sight.distance) < 0.3 + 3.0 * what.sight.spread
 
     def _first(self, item: Detection, crowd: Crowd, eye: Pose, ago: float) -> tuple[Detection, Sight, bool, float]:
         """A box, what it tells by itself, whether it is two in one, and how far away they are at least roughly."""
@@ -119,29 +132,13 @@ class Watch:
         walker.see_bearing(eye, sight.bearing, CUT_SPREAD if cut else BEARING_SPREAD, ago)
         if sight.distance is not None:
             walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
-        elif not one.hidden and walker.spread(eye) > UNSURE_M and self._cut(item) == (False, False):
-            distance = self._by_breadth(item)
+        elif not cut and walker.spread(eye) > UNSURE_M:
+            distance = usual_breadth(walker.seen_from(eye, ago)[0]) * self._focal / max(item.box[2], 1.0)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
-        whole = not one.hidden and self._cut(item) == (False, False)
-        least = max(NEAREST_M, SLIM_M * self._focal / max(item.box[2], 1.0) if whole else 0.0)
+        breadth = item.box[2] / self._focal
+        slim = SLIM_LEGS_M if breadth * LEGS_ONLY_M > SLIM_LEGS_M else SLIM_M
+        least = max(NEAREST_M, 0.0 if cut else slim / max(breadth, 1e-3))
         walker.bound_distance(eye, least, max(least, sight.at_most), 0.1, ago)
-
-    def within(self, item: Detection, turned: float, half: float) -> bool:
-        """Whether a part of a box is `half` rad at most from ahead, now that the robot has turned by so much more."""
-        left, top, width, height = item.box
-        sides = [self._geometry.bearing((column, top, 0.0, height)) - turned for column in (left, left + width)]
-        return sides[0] > -half and sides[1] < half
-
-    def may_be(self, item: Detection, sight: Sight, heard: float) -> bool:
-        """Whether an echo from `heard` m before the lens may be of somebody who is seen so."""
-        if heard < SLIM_M * self._focal / max(item.box[2], 1.0):  # so near they would look broader
-            return False
-        floor = None if sight.below else self._geometry.floor_distance(item.box)
-        if floor is not None and heard < 0.75 * floor:  # who shows their feet, or what hides these, is farther
-            return False
-        if sight.distance is None:
-            return heard < sight.at_most + 0.1
-        return abs(heard - sight.distance) < 3.0 * max(sight.spread, LEAST_SPREAD_M)
 
     def _cut(self, item: Detection, before: Sequence[Detection] = ()) -> tuple[bool, bool]:
         """Whether the frame's side, or somebody before them, cuts a box on the left and on the right."""

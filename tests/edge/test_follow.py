@@ -97,10 +97,12 @@ def test_near_the_rim_feet_tell_the_distance_and_an_echo_must_fit_the_box() -> N
     near, cut = seen(0.96 * camera.height_px, 200.0), seen(float(camera.height_px), 240.0)
     assert near.sight.distance == pytest.approx(1.6, abs=0.1)
     assert cut.sight.distance is None and cut.sight.at_most < 1.7
-    for what, fits in ((near, (1.4, 1.8)), (cut, (0.8, 1.2))):
-        for heard in (0.4, *fits, 2.5):
-            assert watch.may_be(what.item, what.sight, heard) == (heard in fits)
-    assert watch.within(near.item, 0.4, 0.26) and not watch.within(near.item, 0.6, 0.26)
+    for what, fits in ((near, (1.4, 1.8)), (cut, (0.4, 0.8, 1.2))):  # at 0.4 m they may be no more than legs
+        for heard in (0.4, 0.8, 1.4, 1.8, 2.5):
+            assert watch.echo([what], heard, 0.0, 0.26).able == (heard in (*fits, 1.4),)
+    assert watch.echo([near], 1.6, 0.4, 0.26).able == (True,) and watch.echo([near], 1.6, 0.7, 0.26).able == (False,)
+    assert watch.echo([near], 1.6, 0.0, 0.26).free == 1.0  # a thing may stand before their feet
+    assert watch.echo([cut], 0.8, 0.0, 0.26).free < 0.2 and watch.echo([cut], 0.8, 0.4, 0.26).free > 0.5
 
 
 def test_a_policy_for_each_choice() -> None:
