@@ -64,6 +64,7 @@ class FollowPolicy:
     STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
     TIGHT_M, BACK_S = 0.2, 1.0  # from a thing so near it first backs off, for so long
     RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
+    STANDS_MPS, AWAY_M = 0.12, 1.35  # whoever is slower stands; from so far away the person is walking away
     PASS_S = 3.0  # so long it waits for those who pass between
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
@@ -183,8 +184,9 @@ class FollowPolicy:
         thrower = self._crowd.update(self._shown, eye, now, seen.stamp, self._watch.measure, echo)
         target = self._crowd.target
         if echo is not None and thrower is not None:
-            x, y = thrower.walker.state[:2]
-            self._steering.echoes.forget((float(x), float(y)), 0.45)  # who was heard there moves on
+            x, y, *speed = thrower.walker.state.tolist()
+            if thrower is target or math.hypot(*speed) > self.STANDS_MPS:
+                self._steering.echoes.forget((x, y), 0.45)  # who was heard there moves on
             if thrower is not target:
                 self._nearest = echo.distance + self._eye_x, seen.stamp
         if target is None:
@@ -281,14 +283,28 @@ class FollowPolicy:
         return now - self._stamp < 0.5 and any(what.sight.below for what in self._shown)
 
     def _waits(self, distance: float, now: float) -> bool:
-        """Whether somebody is walking through between robot and person: they will be gone in a moment."""
+        """Whether somebody is walking through between robot and person: they will be gone in a moment.
+
+        Who stands there while the person walks away is gone round.
+        """
         here = self._steering.here
         pose = (here.x, here.y, here.yaw)
-        away = [one.walker.seen_from(pose) for one in self._crowd.others if now - one.walker.seen_at < 0.5]
         room = self._config.radius_m + BODY_M + 0.15
-        if not any(far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
-                   for far, side in away):  # fmt: skip
+        between = []
+        for one in self._crowd.others:
+            far, side = one.walker.seen_from(pose)
+            near = far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
+            if near and now - one.walker.seen_at < 0.5:
+                between.append((one.walker, far, side))
+        if not between:
             self._waits_since = None
+            return False
+        if distance > self.AWAY_M and all(math.hypot(*walker.state[2:]) < self.STANDS_MPS for walker, _, _ in between):
+            for _, far, side in between:
+                for turn in (-1.0, 0.0, 1.0):
+                    around = side + turn * math.atan2(BODY_M, far)
+                    self._steering.echoes.bump(pose, around, max(0.0, far - BODY_M * (turn == 0.0)), now)
+            self._round_until = max(self._round_until, now + self.STAND_S)
             return False
         if self._waits_since is None:
             self._waits_since = now
