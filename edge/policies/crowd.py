@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -64,6 +63,7 @@ class Someone:
     recent: Look | None = None
     looks: int = 0
     strange: float = 0.3  # how unlike themselves they have looked of late
+    seems: float | None = None  # how unlike the target they have looked of late, None before they were seen well
     beside: int = 0  # on how many frames they had a box well apart from the target's: then they are somebody else
     sight: Sight | None = None  # of the newest frame, None where they are not on it
     item: Detection | None = field(default=None, repr=False)
@@ -76,13 +76,13 @@ class Someone:
         From front to side, and from light to shade, people look different: while they are alone, that is learnt.
         """
         self.looks += 1
-        if self.clothes is None or self.recent is None:
+        if self.clothes is None:
             self.clothes = self.recent = look
             return
         apart = self.unlike(look)
         self.strange += RECENT * (apart - self.strange)
         if alone or self.looks <= KNOWN or apart < ALIKE:
-            self.recent = self.recent.mixed(look, RECENT)
+            self.recent = look if self.recent is None else self.recent.mixed(look, RECENT)
         if self.looks <= KNOWN or apart < (ALIKE if alone else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
         elif alone:
@@ -202,12 +202,15 @@ class Crowd:
             look = None if what.hidden else what.worn(one.walker.seen_from(eye, ago)[0])
             if look is not None:
                 one.learn(look, what.alone)
+                self._compare(one, look)
         for column, what in enumerate(seen):
             if column in owner or what.item.track is None:
                 continue
             if column == heard or not _again(what, seen, owner):
-                self.others.append(_begin(what, eye, now, stamp))
-                owner[column] = self.others[-1]
+                owner[column] = one = _begin(what, eye, now, stamp)
+                self.others.append(one)
+                if one.clothes is not None:
+                    self._compare(one, one.clothes)
         if self.target is not None and self.target.item is None:
             _behind(self.target, [(owner.get(column), what) for column, what in enumerate(seen)], eye, ago, stamp)
         if self.target is not None and self.target.item is not None:
@@ -216,6 +219,12 @@ class Crowd:
         self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
         self._recognise(stamp, eye)
         return None if heard is None else owner.get(heard)
+
+    def _compare(self, one: Someone, look: Look) -> None:
+        """Take in how unlike the one who is followed somebody else looks."""
+        if self.target is not None and one is not self.target and self.target.clothes is not None:
+            apart = self.target.unlike(look)
+            one.seems = apart if one.seems is None else one.seems + RECENT * (apart - one.seems)
 
     def _recognise(self, stamp: float, eye: Pose) -> None:
         """Whether somebody else, by their clothes, is the one who is followed."""
@@ -230,21 +239,23 @@ class Crowd:
         rivals = [
             one
             for one in self.others
-            if one.sight is not None and one.looks >= 3
+            if one.sight is not None and one.looks >= 3 and one.seems is not None
             and (not lost or one.beside < OFTEN or _changed(one, target) or _near(one, target, eye))
         ]  # fmt: skip
-        best = min(rivals, key=lambda one: target.unlike(one.recent), default=None)
-        found = best is not None and target.unlike(best.recent) < min(ALIKE, 1.0 if lost else target.strange - 0.15)
-        if not lost and found:  # who was followed of late is somebody else
-            self.others.append(replace(target, clothes=target.recent, looks=1, strange=0.3))
-            walker = copy(target.walker)
-            walker.seen_at = stamp - LOST_S
-            target.walker, target.track, target.recent, target.strange = walker, None, None, 0.3
-            target.sight = target.item = None
-        if found and best is not None:
-            target.walker, target.track, target.recent = best.walker, best.track, best.recent
-            target.sight, target.item, target.strange = best.sight, best.item, target.unlike(best.recent)
-            self.others = [one for one in self.others if one is not best]
+        best = min(rivals, key=_seems, default=None)
+        missing = stamp - target.walker.seen_at
+        most = min(ALIKE, target.strange - 0.15) if not lost else ALIKE if missing > LONG_S else UNLIKE
+        if best is None or _seems(best) > most:
+            return
+        if not lost:  # who was followed of late is somebody else
+            self.others.append(replace(target, clothes=target.recent, looks=1, strange=0.3, seems=target.strange))
+        target.walker, target.track, target.recent = best.walker, best.track, None
+        target.sight, target.item, target.strange = best.sight, best.item, _seems(best)
+        self.others = [one for one in self.others if one is not best]
+
+
+def _seems(one: Someone) -> float:
+    return MIDDLE if one.seems is None else one.seems
 
 
 Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
@@ -261,13 +272,13 @@ def _mistakable(one: Someone, target: Someone, eye: Pose, stamp: float) -> bool:
 
 def _changed(one: Someone, target: Someone) -> bool:
     """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
-    return target.unlike(one.clothes) > ALIKE and target.unlike(one.recent) < SURE
+    return target.unlike(one.clothes) > ALIKE and _seems(one) < SURE
 
 
 def _near(one: Someone, other: Someone, eye: Pose) -> bool:
     """Whether two may be the same by where they are: one box, now and then two, was begun as somebody else."""
     (far, side), (away, bearing) = one.walker.seen_from(eye), other.walker.seen_from(eye)
-    apart, unlike = abs(wrap(side - bearing)), other.unlike(one.recent)
+    apart, unlike = abs(wrap(side - bearing)), _seems(one)
     reach = 0.8 if unlike < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
     return apart < reach and abs(far - away) < BEFORE_M
 
