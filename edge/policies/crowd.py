@@ -27,7 +27,7 @@ CUT_SPREAD = 0.1  # the same, where the frame or somebody else cuts a side off
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
 ALIKE, UNLIKE = 0.55, 0.38  # looks at one person differ by 0.2 to 0.4, at another by 0.6 to 0.9
-COLOUR, COLOURS = 25.0, (-3.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
+COLOUR, COLOURS = 25.0, (-5.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 MIDDLE = 0.52  # where it is 0
 WILD = 4.0  # no distance seen speaks more against somebody: a thing may hide their feet
 DEAF = 9.0  # nor one heard
@@ -192,6 +192,9 @@ class Crowd:
             sight = replace(what.sight, distance=echo.distance, spread=LEAST_SPREAD_M)
             seen[heard] = replace(what, sight=sight, away=echo.distance)
         owner: dict[int, Someone] = {}
+        tracks = {what.item.track for what in seen}
+        for one in people:
+            one.track = None if one.track in tracks else one.track  # it is told anew, of one only
         for row, column in pairs:
             one, what = people[row], seen[column]
             owner[column] = one

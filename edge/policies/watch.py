@@ -172,12 +172,17 @@ class Watch:
 
 
 def _before(one: Detection, other: Detection, nearer: bool) -> bool:
-    """Whether one hides a part of the other: who is nearer reaches lower, where the frame does not cut both."""
+    """Whether one hides a part of the other.
+
+    Who is nearer reaches lower; where the frame cuts both, who is whole is broader.
+    """
     if not _beside(one, other, BESIDE):
         return False
-    (_, y, _, height), (_, top, _, tall) = one.box, other.box
+    (_, y, width, height), (_, top, breadth, tall) = one.box, other.box
     lower = (y + height) - (top + tall)
-    return lower > 0.03 * tall or (lower > -0.03 * tall and nearer)
+    if abs(lower) > 0.03 * tall:
+        return lower > 0
+    return width > 1.2 * breadth or (1.2 * width > breadth and nearer)
 
 
 def _beside(one: Detection, other: Detection, share: float) -> bool:
