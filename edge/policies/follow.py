@@ -64,6 +64,7 @@ class FollowPolicy:
     STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
     TIGHT_M, BACK_S = 0.2, 1.0  # from a thing so near it first backs off, for so long
     RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
+    TURNED_RAD = 0.9  # and farther it does not turn away to go round a thing
     STANDS_MPS, AWAY_M = 0.12, 1.35  # whoever is slower stands; from so far away the person is walking away
     PASS_S = 3.0  # so long it waits for those who pass between
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
@@ -244,7 +245,7 @@ class FollowPolicy:
                 back = self.BACK_OWN_MPS if self._came_from_behind() else self.BACK_MPS
                 return Twist(-back, max(-1.8, min(1.8, 2.5 * bearing)))
             way = self._steering.towards(bearing, now, speed, min(0.6, max(0.3, distance - 0.75)))
-            leaves = seen and abs(bearing) > self.RIM_RAD and way.omega * bearing < 0
+            leaves = seen and abs(bearing) > self.TURNED_RAD and way.omega * bearing < 0
             return Twist(way.v, 0.0) if leaves else way
         if self._waits(distance, now) or (seen and abs(bearing) > self.RIM_RAD):
             self._stands_since = now
