@@ -48,6 +48,7 @@ OFTEN = 5  # frames on which somebody stood beside the target
 LEGS_ONLY_M, LEGS_BROAD_M = 0.5, 0.31  # nearer than this the frame shows no more than legs, so broad
 WHOLE_M, BROAD_M = 0.8, 0.56  # and from here on shoulders and arms too
 BREADTH_SPREAD = 0.3  # of a breadth, as a share: arms and steps widen it
+TWO = 1.15  # a box broader than usual, by so much, may be of two
 BEHIND_S, IN_SIGHT = 5.0, 0.5  # so long somebody may be hidden; bearings well inside the frame, rad
 DOUBT_S = 4.0  # so long after they might have been mistaken, who is followed may prove to be somebody else
 KEEP_S = 8.0  # how long others are remembered who are not seen
@@ -321,7 +322,7 @@ def _cost(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> floa
     sight, walker = what.sight, one.walker
     distance, bearing = walker.seen_from(eye, ago)
     spread = math.hypot(walker.bearing_spread(eye), what.bearing_spread)
-    cost = _normal(wrap(sight.bearing - bearing), spread)
+    cost = _normal(aside(sight.bearing - bearing, what.breadth, distance), spread)
     if sight.distance is None:
         cost += _breadth(what, distance, walker.spread(eye))
     else:
@@ -345,6 +346,17 @@ def usual_breadth(distance: float) -> float:
     """How broad (m) the box round somebody is, so far away (m)."""
     share = min(1.0, max(0.0, (distance - LEGS_ONLY_M) / (WHOLE_M - LEGS_ONLY_M)))
     return LEGS_BROAD_M + share * (BROAD_M - LEGS_BROAD_M)
+
+
+def aside(wrong: float, breadth: float, distance: float) -> float:
+    """By how much a bearing is wrong at least, rad.
+
+    A box that is broader (m, at a distance of 1 m) than people so far away (m) may hold two: then somebody's middle is
+    anywhere in it.
+    """
+    wrong = wrap(wrong)
+    slack = 0.5 * max(0.0, breadth - TWO * usual_breadth(distance) / max(distance, 0.3))
+    return math.copysign(max(0.0, abs(wrong) - slack), wrong)
 
 
 def _breadth(what: Seen, distance: float, spread: float) -> float:

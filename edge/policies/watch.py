@@ -21,6 +21,7 @@ from edge.policies.crowd import (
     Echo,
     Seen,
     Someone,
+    aside,
     usual_breadth,
 )
 from edge.policies.sighting import Eye, Sight
@@ -129,13 +130,15 @@ class Watch:
         """Correct where somebody is by how they were seen."""
         walker, worse = one.walker, HIDDEN if one.hidden else 1.0
         cut = one.hidden or self._cut(item) != (False, False)
-        walker.see_bearing(eye, sight.bearing, CUT_SPREAD if cut else BEARING_SPREAD, ago)
+        breadth = item.box[2] / self._focal
+        distance, bearing = walker.seen_from(eye, ago)
+        bearing += aside(sight.bearing - bearing, breadth, distance)
+        walker.see_bearing(eye, bearing, CUT_SPREAD if cut else BEARING_SPREAD, ago)
         if sight.distance is not None:
             walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
         elif not cut and walker.spread(eye) > UNSURE_M:
-            distance = usual_breadth(walker.seen_from(eye, ago)[0]) * self._focal / max(item.box[2], 1.0)
+            distance = usual_breadth(distance) / max(breadth, 1e-3)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
-        breadth = item.box[2] / self._focal
         slim = SLIM_LEGS_M if breadth * LEGS_ONLY_M > SLIM_LEGS_M else SLIM_M
         least = max(NEAREST_M, 0.0 if cut else slim / max(breadth, 1e-3))
         walker.bound_distance(eye, least, max(least, sight.at_most), 0.1, ago)
