@@ -65,7 +65,7 @@ class FollowPolicy:
     TIGHT_M, BACK_S = 0.2, 1.0  # from a thing so near it first backs off, for so long
     RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
     TURNED_RAD = 0.9  # and farther it does not turn away to go round a thing
-    STANDS_MPS, AWAY_M = 0.12, 1.35  # whoever is slower stands; from so far away the person is walking away
+    STANDS_MPS, AWAY_M = 0.15, 1.3  # whoever is slower stands; from so far away the person is walking away
     PASS_S = 3.0  # so long it waits for those who pass between
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
