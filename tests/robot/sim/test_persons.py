@@ -90,12 +90,22 @@ def test_a_walker_waits_while_a_robot_is_in_the_way_and_then_goes_on():
 
 def test_a_walker_to_and_fro_turns_round_before_a_robot_that_does_not_go_away():
     world = World(ROBOT, [room_with(walker(), start=(2.0, 1.0, math.pi / 2))], noise=False, dtype=np.float64)
-    world.step(150)  # there after 1.2 s
+    world.step(100)  # there after 1.2 s
     assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.persons(0)[0].yaw == 0.0
-    world.step(60)  # has waited for two seconds, and walks since one
+    world.step(60)  # has waited for a second, and walks since one
     assert world.persons(0)[0].x == pytest.approx(1.1, abs=0.1) and abs(world.persons(0)[0].yaw) > 3.1
-    world.step(150)
+    world.step(80)
     assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.contact_speed[0] == 0
+
+
+def test_who_inches_on_before_a_robot_that_gives_way_loses_patience_too():
+    world = World(ROBOT, [room_with(walker(), start=(2.0, 1.0, 0.0))], noise=False, dtype=np.float64)
+    yaw = []
+    for _ in range(30):
+        world.pose[0] += 0.005  # it creeps away at 0.05 m/s
+        world.step(5)
+        yaw.append(abs(world.persons(0)[0].yaw))
+    assert max(yaw) > 3.1
 
 
 def test_nobody_walks_through_another() -> None:
