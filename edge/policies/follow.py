@@ -62,10 +62,8 @@ class FollowPolicy:
     AHEAD_M = 0.75  # so far along the person's way the robot looks
     ASIDE_RAD = 0.18  # and so far from the person at most
     STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
-    TIGHT_M, BACK_S = 0.2, 1.0  # from a thing so near it first backs off, for so long
     RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
-    TURNED_RAD = 0.9  # and farther it does not turn away to go round a thing
-    STANDS_MPS, AWAY_M = 0.15, 1.3  # whoever is slower stands; from so far away the person is walking away
+    STANDS_MPS = 0.15  # whoever is slower stands
     PASS_S = 3.0  # so long it waits for those who pass between
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
@@ -107,7 +105,6 @@ class FollowPolicy:
         self._own.clear()
         self._waits_since: float | None = None  # since when somebody passes between
         self._stands_since = math.inf  # since when it wants to drive and does not
-        self._back_until = -math.inf  # until when it backs off before it does
         self._round_until = -math.inf  # until when it goes round what stands in the way
 
     @property
@@ -241,12 +238,7 @@ class FollowPolicy:
         """Along the way that the person took, but never so that they leave the frame."""
         here, seen = self._steering.here, self.phase is Phase.FOLLOW
         if now < self._round_until:
-            if now < self._back_until:
-                back = self.BACK_OWN_MPS if self._came_from_behind() else self.BACK_MPS
-                return Twist(-back, max(-1.8, min(1.8, 2.5 * bearing)))
-            way = self._steering.towards(bearing, now, speed, min(0.6, max(0.3, distance - 0.75)))
-            leaves = seen and abs(bearing) > self.TURNED_RAD and way.omega * bearing < 0
-            return Twist(way.v, 0.0) if leaves else way
+            return self._steering.towards(bearing, now, speed, min(0.6, max(0.3, distance - 0.75)))
         if self._waits(distance, now) or (seen and abs(bearing) > self.RIM_RAD):
             self._stands_since = now
             return Twist(0.0, max(-1.8, min(1.8, 3.0 * bearing)))
@@ -261,9 +253,6 @@ class FollowPolicy:
         elif now - self._stands_since > (self.PASS_S if self._somebody_near(now) else self.STAND_S):
             # Something stands there that did not when they passed.
             self._round_until = now + self.ROUND_S
-            if (self._steering.range or math.inf) < self.TIGHT_M:  # no room to turn by
-                self._back_until = now + self.BACK_S
-                self._round_until += self.BACK_S
         return Twist(speed, max(-1.8, min(1.8, 2.5 * aim)))
 
     def _hidden(self, now: float) -> bool:
@@ -284,28 +273,14 @@ class FollowPolicy:
         return now - self._stamp < 0.5 and any(what.sight.below for what in self._shown)
 
     def _waits(self, distance: float, now: float) -> bool:
-        """Whether somebody is walking through between robot and person: they will be gone in a moment.
-
-        Who stands there while the person walks away is gone round.
-        """
+        """Whether somebody is walking through between robot and person: they will be gone in a moment."""
         here = self._steering.here
         pose = (here.x, here.y, here.yaw)
+        away = [one.walker.seen_from(pose) for one in self._crowd.others if now - one.walker.seen_at < 0.5]
         room = self._config.radius_m + BODY_M + 0.15
-        between = []
-        for one in self._crowd.others:
-            far, side = one.walker.seen_from(pose)
-            near = far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
-            if near and now - one.walker.seen_at < 0.5:
-                between.append((one.walker, far, side))
-        if not between:
+        if not any(far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
+                   for far, side in away):  # fmt: skip
             self._waits_since = None
-            return False
-        if distance > self.AWAY_M and all(math.hypot(*walker.state[2:]) < self.STANDS_MPS for walker, _, _ in between):
-            for _, far, side in between:
-                for turn in (-1.0, 0.0, 1.0):
-                    around = side + turn * math.atan2(BODY_M, far)
-                    self._steering.echoes.bump(pose, around, max(0.0, far - BODY_M * (turn == 0.0)), now)
-            self._round_until = max(self._round_until, now + self.STAND_S)
             return False
         if self._waits_since is None:
             self._waits_since = now

@@ -30,8 +30,8 @@ from edge.types import Detection
 from robot.config import Camera
 
 BODY_M = 0.18  # half the breadth of a person
-BREADTH_M, BREADTH_SPREAD = 0.58, 0.5  # of a box: arms and steps widen it; errors repeat from frame to frame
-UNSURE_M = 0.25  # a breadth tells something only about somebody whose distance is less sure
+BREADTH_M, BREADTH_SPREAD = 0.58, 0.4  # of a box: arms and steps widen it; errors repeat from frame to frame
+UNSURE_M, UNHEARD_S = 0.25, 0.5  # it tells something only of those whose distance is less sure, or not heard of late
 HEAD = 0.015  # a box that begins below this share of the frame's height begins with the head
 NEAREST_M = 0.35  # whoever is nearer is nobody
 SLIM_M, BROAD_M = 0.38, 0.95  # nobody's box is narrower unless something hides them, or broader, in the longest step
@@ -136,7 +136,7 @@ class Watch:
         walker.see_bearing(eye, bearing, CUT_SPREAD if cut else BEARING_SPREAD, ago)
         if sight.distance is not None:
             walker.see_distance(eye, sight.distance, worse * max(sight.spread, LEAST_SPREAD_M), ago)
-        elif not cut and walker.spread(eye) > UNSURE_M:
+        elif not cut and (walker.spread(eye) > UNSURE_M or walker.now - walker.ranged_at > UNHEARD_S):
             distance = usual_breadth(distance) / max(breadth, 1e-3)
             walker.see_distance(eye, distance, BREADTH_SPREAD * distance, ago)
         slim = SLIM_LEGS_M if breadth * LEGS_ONLY_M > SLIM_LEGS_M else SLIM_M
