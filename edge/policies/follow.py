@@ -16,8 +16,9 @@ from enum import Enum
 from edge.perception.geometry import CameraGeometry
 from edge.perception.target import Target
 from edge.perception.tracker import Tracker, TrackerSettings
-from edge.policies.crowd import Crowd, Echo, Seen
+from edge.policies.crowd import Crowd
 from edge.policies.memory import EchoMemory, Fresh, finite, wrap
+from edge.policies.someone import Echo, Seen
 from edge.policies.steering import Steering
 from edge.policies.trail import Trail
 from edge.policies.walker import Walker

@@ -12,19 +12,10 @@ from numpy.typing import NDArray
 
 from edge.perception.appearance import LEGS_M, TRUNK_M, Look, look
 from edge.perception.geometry import CameraGeometry
-from edge.policies.crowd import (
-    BEARING_SPREAD,
-    CUT_SPREAD,
-    LEAST_SPREAD_M,
-    LEGS_ONLY_M,
-    Crowd,
-    Echo,
-    Seen,
-    Someone,
-    aside,
-    usual_breadth,
-)
+from edge.policies.crowd import Crowd
+from edge.policies.likelihood import LEGS_ONLY_M, aside, usual_breadth
 from edge.policies.sighting import Eye, Sight
+from edge.policies.someone import BEARING_SPREAD, CUT_SPREAD, LEAST_SPREAD_M, Echo, Seen, Someone
 from edge.policies.walker import Pose
 from edge.types import Detection
 from robot.config import Camera

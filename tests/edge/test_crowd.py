@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edge.perception.appearance import HUES, SHADES, Look
-from edge.policies.crowd import Crowd, Seen
+from edge.policies.crowd import Crowd
 from edge.policies.sighting import Sight
+from edge.policies.someone import Seen
 from edge.policies.trail import Trail
 from edge.types import Detection
 

@@ -12,8 +12,9 @@ from edge.guard import Guard
 from edge.loop import Loop
 from edge.perception.appearance import Look, look, unlike
 from edge.policies import make
-from edge.policies.crowd import Crowd, Seen
+from edge.policies.crowd import Crowd
 from edge.policies.follow import FollowPolicy
+from edge.policies.someone import Seen
 from edge.policies.walker import Walker
 from edge.policies.watch import Watch
 from edge.types import Detection
