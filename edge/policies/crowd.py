@@ -9,6 +9,7 @@ taken for whom they hide.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ UNLIKE = 0.38  # whoever looks more unlike themselves may be somebody else; thos
 BEFORE_M = 0.4  # one so much nearer than another is not the same
 OFTEN = 5  # frames on which somebody stood beside the target
 BEHIND_S, IN_SIGHT = 5.0, 0.5  # so long somebody may be hidden; bearings well inside the frame, rad
-DOUBT_S = 4.0  # so long after they might have been mistaken, who is followed may prove to be somebody else
+NOBODY = 0.65  # whoever has looked so unlike the one who is followed is not
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
@@ -95,7 +96,7 @@ class Crowd:
             measure(one, what.sight, what.item, eye, ago)
             look = None if what.hidden else what.worn(one.walker.seen_from(eye, ago)[0])
             if look is not None:
-                one.learn(look, what.alone)
+                one.learn(look, what.alone or (one is self.target and not one.doubted))
                 self._compare(one, look)
         for column, what in enumerate(seen):
             if column in owner or what.item.track is None:
@@ -127,8 +128,10 @@ class Crowd:
             return
         lost = stamp - target.walker.seen_at > LOST_S
         if lost or any(_mistakable(one, target, eye, stamp) for one in self.others):
-            target.doubted_at = stamp
-        if not lost and target.strange < (UNLIKE if stamp - target.doubted_at < DOUBT_S else ALIKE):
+            target.doubted = True
+        elif target.strange < UNLIKE:
+            target.doubted = False
+        if not lost and (target.strange < UNLIKE or not target.doubted):
             return
         rivals = [
             one
@@ -139,13 +142,17 @@ class Crowd:
         best = min(rivals, key=_seems, default=None)
         missing = stamp - target.walker.seen_at
         most = min(ALIKE, target.strange - 0.15) if not lost else ALIKE if missing > LONG_S else UNLIKE
-        if best is None or _seems(best) > most:
-            return
-        if not lost:  # who was followed of late is somebody else
-            self.others.append(replace(target, clothes=target.recent, looks=1, strange=0.3, seems=target.strange))
-        target.walker, target.track, target.recent = best.walker, best.track, None
-        target.sight, target.item, target.strange = best.sight, best.item, _seems(best)
-        self.others = [one for one in self.others if one is not best]
+        found = best is not None and _seems(best) <= most
+        if not lost and (found or target.strange > NOBODY):  # who was followed of late is somebody else
+            self.others.append(replace(target, clothes=target.recent, looks=KNOWN, strange=0.3, seems=target.strange))
+            target.walker = copy(target.walker)
+            target.walker.seen_at = stamp - LOST_S
+            target.track = target.recent = target.sight = target.item = None
+            target.strange = 0.3
+        if found and best is not None:
+            target.walker, target.track, target.recent = best.walker, best.track, None
+            target.sight, target.item, target.strange = best.sight, best.item, _seems(best)
+            self.others = [one for one in self.others if one is not best]
 
 
 def _seems(one: Someone) -> float:
@@ -158,7 +165,7 @@ def _mistakable(one: Someone, target: Someone, eye: Pose, stamp: float) -> bool:
         return False
     (far, side), (away, bearing) = one.walker.seen_from(eye), target.walker.seen_from(eye)
     reach = 0.3 + one.walker.spread(eye) + target.walker.spread(eye)
-    return abs(far - away) < reach and abs(wrap(side - bearing)) * min(far, away) < 0.5
+    return abs(far - away) < reach and abs(wrap(side - bearing)) * min(far, away) < 0.35
 
 
 def _changed(one: Someone, target: Someone) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 ALIKE = 0.55  # looks at one person differ by 0.2 to 0.4, in another light by so much; at another by 0.6 to 0.9
 SURE = 0.45  # looks that differ less are theirs wherever they are seen
 MIDDLE = 0.52  # looks that differ so much tell nothing
-RECENT, LASTING, SLOW = 0.25, 0.04, 0.02  # shares of a new look; the last, of one that is unlike them
+RECENT, LASTING, SLOW = 0.25, 0.04, 0.04  # shares of a new look; the last, of one that is unlike them
 KNOWN = 5  # looks, until clothes are known
 
 
@@ -37,7 +36,7 @@ class Someone:
     sight: Sight | None = None  # of the newest frame, None where they are not on it
     item: Detection | None = field(default=None, repr=False)
     hidden: bool = False  # on that frame; see `Seen`
-    doubted_at: float = -math.inf  # when they might last have been taken for somebody else, s
+    doubted: bool = False  # whether, since they last looked like themselves, they might be taken for somebody else
 
     def learn(self, look: Look, alone: bool = True) -> None:
         """Take in a look at them that nobody hides; `alone` where nobody is beside them for whom they may be taken.
@@ -80,6 +79,7 @@ class Seen:
     alone: bool = True  # whether no other box is beside theirs
     breadth: float = 0.0  # of their box, m at a distance of 1 m; 0 where it tells nothing
     cut: bool = False  # whether they are broader than their box
+    hiders: tuple[Detection, ...] = ()  # who, for certain, hides a part of them, and is nearer
     look_at: Callable[[float], Look | None] | None = field(default=None, repr=False)  # their look, at a distance (m)
 
     @property

@@ -59,7 +59,9 @@ class Watch:
         """
         found, boxes = [], [self._first(item, crowd, eye, ago) for item in items]
         for item, sight, two, away in boxes:
-            before = [other for other, _, _, far in boxes if other is not item and _before(other, item, far < away)]
+            order = [(other, far, _before(other, item)) for other, _, _, far in boxes if other is not item]
+            before = [other for other, far, sure in order if sure or (sure is None and far < away)]
+            hiders = tuple(other for other, _, sure in order if sure)
             cut = self._cut(item, before)
             sight = replace(sight, bearing=self._middle(item, sight, away, cut))
             worn = functools.cache(functools.partial(self._clothes, image, item))
@@ -69,7 +71,8 @@ class Watch:
             if before and sight.distance is not None:  # who stands before them hides their feet
                 sight = replace(sight, spread=2.0 * sight.spread)
             breadth = 0.0 if two else item.box[2] / self._focal
-            found.append(Seen(item, sight, away, worn(away), hidden, alone, breadth, cut != (False, False), worn))
+            whole = cut == (False, False)
+            found.append(Seen(item, sight, away, worn(away), hidden, alone, breadth, not whole, hiders, worn))
         return found
 
     def _clothes(self, image: NDArray[np.uint8] | None, item: Detection, away: float) -> Look | None:
@@ -83,12 +86,21 @@ class Watch:
         """Whose echo from `heard` m before the lens may be, in a cone of `half` rad, `turned` rad from that frame."""
         able, beside, covered = [], [], np.zeros(64, bool)
         across = np.linspace(-half, half, 64)
+
+        def sides(item: Detection) -> tuple[float, float]:
+            left, top, width, height = item.box
+            right, left = (self._geometry.bearing((column, top, 0.0, height)) for column in (left + width, left))
+            return right - turned, left - turned
+
+        def in_cone(item: Detection) -> bool:
+            right, left = sides(item)
+            return right < half + 0.1 and left > -half - 0.1
+
         for what in seen:
-            left, top, width, height = what.item.box
-            sides = (left + width, left)
-            right, left = (self._geometry.bearing((column, top, 0.0, height)) - turned for column in sides)
+            right, left = sides(what.item)
             within = (across >= right) & (across <= left)
-            able.append(right < half + 0.1 and left > -half - 0.1 and self._may_throw(what, heard))
+            behind = any(in_cone(other) for other in what.hiders)
+            able.append(in_cone(what.item) and not behind and self._may_throw(what, heard))
             beside.append(not what.hidden and bool(within[24:40].any()))
             if what.sight.below:
                 covered |= within
@@ -165,8 +177,8 @@ class Watch:
         return self._geometry.bearing((middle, top, 0.0, height))
 
 
-def _before(one: Detection, other: Detection, nearer: bool) -> bool:
-    """Whether one hides a part of the other.
+def _before(one: Detection, other: Detection) -> bool | None:
+    """Whether one hides a part of the other; None where the boxes do not tell which of the two is nearer.
 
     Who is nearer reaches lower; where the frame cuts both, who is whole is broader.
     """
@@ -176,7 +188,9 @@ def _before(one: Detection, other: Detection, nearer: bool) -> bool:
     lower = (y + height) - (top + tall)
     if abs(lower) > 0.03 * tall:
         return lower > 0
-    return width > 1.2 * breadth or (1.2 * width > breadth and nearer)
+    if width > 1.2 * breadth:
+        return True
+    return None if 1.2 * width > breadth else False
 
 
 def _beside(one: Detection, other: Detection, share: float) -> bool:

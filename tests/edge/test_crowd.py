@@ -68,7 +68,11 @@ def test_who_walks_between_is_not_taken_for_the_one_they_hide() -> None:
 
 def test_a_person_who_was_mistaken_is_known_again_by_their_clothes() -> None:
     crowd, now = crowd_of_two()
-    for step in range(12):  # the other has taken the place, and their identity; the person comes out beside them
+    for step in range(10):  # the other comes to stand beside the person
+        now += 0.1
+        beside = seen(1.05 + 0.05 * step, 0.9 - 0.08 * step, clothes(1), 2)
+        crowd.update([seen(1.5, 0.0, clothes(0), 1), beside], EYE, now, now, measure)
+    for step in range(12):  # has taken the place, and their identity; the person comes out on the other side
         now += 0.1
         found = [seen(1.5, 0.0, clothes(1), 1)]
         if step > 4:
@@ -76,6 +80,15 @@ def test_a_person_who_was_mistaken_is_known_again_by_their_clothes() -> None:
         crowd.update(found, EYE, now, now, measure)
     assert crowd.target is not None and crowd.target.track == 7
     assert crowd.target.walker.state[:2] == pytest.approx((1.6, -0.9), abs=0.2)
+
+
+def test_nobody_takes_the_place_of_one_who_looks_strange_but_whom_nobody_came_near() -> None:
+    crowd, now = crowd_of_two()
+    for _ in range(20):  # in another light, while somebody far away wears what they wore
+        now += 0.1
+        found = [seen(1.5, 0.0, clothes(2), 1), seen(3.5, -0.9, clothes(0), 7)]
+        crowd.update(found, EYE, now, now, measure)
+    assert crowd.target is not None and crowd.target.item is found[0].item
 
 
 def test_somebody_else_at_their_place_is_not_the_person_who_went() -> None:
