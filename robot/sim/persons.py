@@ -12,8 +12,8 @@ from robot.sim.maps import PERSON_RADIUS_M
 from robot.sim.room import Person, PersonState
 
 STRIDE_M = 1.3  # two steps
-_POLITE_M = 0.1  # how near a walker comes to a robot
-_APART_M = 2 * PERSON_RADIUS_M + 0.04  # between the middles of two persons: nobody walks through another
+_POLITE_M = 0.25  # how near a walker comes to a robot, and to somebody else: strangers keep farther away where they can
+_APART_M = 2 * PERSON_RADIUS_M + _POLITE_M  # between the middles of two persons
 _PATIENCE_S = 1.0  # after so long in front of somebody, who walks to and fro turns round
 
 

@@ -78,7 +78,7 @@ def test_a_walker_waits_while_a_robot_is_in_the_way_and_then_goes_on():
     world.step(500)
     person = world.persons(0)[0]
     gap = math.hypot(person.x - 2.0, person.y - 1.0) - PERSON_RADIUS_M - ROBOT.radius_m
-    assert 0.09 < gap < 0.12
+    assert 0.24 < gap < 0.27
     assert world.contact_speed[0] == 0
     world.set_duty(1.0, 1.0)
     world.step(150)
@@ -90,12 +90,12 @@ def test_a_walker_waits_while_a_robot_is_in_the_way_and_then_goes_on():
 
 def test_a_walker_to_and_fro_turns_round_before_a_robot_that_does_not_go_away():
     world = World(ROBOT, [room_with(walker(), start=(2.0, 1.0, math.pi / 2))], noise=False, dtype=np.float64)
-    world.step(100)  # there after 1.2 s
-    assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.persons(0)[0].yaw == 0.0
-    world.step(60)  # has waited for a second, and walks since one
+    world.step(90)  # there after 0.9 s
+    assert world.persons(0)[0].x == pytest.approx(1.46, abs=0.02) and world.persons(0)[0].yaw == 0.0
+    world.step(40)  # has waited for a second, and walks since one
     assert world.persons(0)[0].x == pytest.approx(1.1, abs=0.1) and abs(world.persons(0)[0].yaw) > 3.1
     world.step(80)
-    assert world.persons(0)[0].x == pytest.approx(1.61, abs=0.02) and world.contact_speed[0] == 0
+    assert world.persons(0)[0].x == pytest.approx(1.46, abs=0.02) and world.contact_speed[0] == 0
 
 
 def test_who_inches_on_before_a_robot_that_gives_way_loses_patience_too():
@@ -119,7 +119,7 @@ def test_nobody_walks_through_another() -> None:
         for i, one in enumerate(people):
             came.add((i, round(one.x), round(one.y)))
             for other in people[:i]:
-                assert math.hypot(one.x - other.x, one.y - other.y) > 2 * PERSON_RADIUS_M
+                assert math.hypot(one.x - other.x, one.y - other.y) > 2 * PERSON_RADIUS_M + 0.2
     assert {(0, 2, 1), (1, 3, 2), (2, 2, 2)} <= came  # and all of them go on
 
 
