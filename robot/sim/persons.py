@@ -12,7 +12,7 @@ from robot.sim.maps import PERSON_RADIUS_M
 from robot.sim.room import Person, PersonState
 
 STRIDE_M = 1.3  # two steps
-_POLITE_M = 0.25  # how near a walker comes to a robot, and to somebody else: strangers keep farther away where they can
+_POLITE_M = 0.25  # how near a walker comes to a robot, and to somebody else
 _APART_M = 2 * PERSON_RADIUS_M + _POLITE_M  # between the middles of two persons
 _PATIENCE_S = 1.0  # after so long in front of somebody, who walks to and fro turns round
 
