@@ -126,7 +126,8 @@ class Crowd:
         target = self.target
         if target is None or target.clothes is None or target.looks < KNOWN:
             return
-        lost = stamp - target.walker.seen_at > LOST_S
+        missing = stamp - target.walker.seen_at
+        lost = missing > LOST_S
         if lost or any(_mistakable(one, target, eye, stamp) for one in self.others):
             target.doubted = True
         elif target.strange < UNLIKE:
@@ -137,10 +138,10 @@ class Crowd:
             one
             for one in self.others
             if one.sight is not None and one.looks >= 3 and one.seems is not None
-            and (not lost or one.beside < OFTEN or _changed(one, target) or _near(one, target, eye))
+            and (not lost or one.beside < OFTEN or _changed(one, target) or _near(one, target, eye)
+                 or (missing > LONG_S and one.seems < UNLIKE))
         ]  # fmt: skip
         best = min(rivals, key=_seems, default=None)
-        missing = stamp - target.walker.seen_at
         most = min(ALIKE, target.strange - 0.15) if not lost else ALIKE if missing > LONG_S else UNLIKE
         found = best is not None and _seems(best) <= most
         if not lost and (found or target.strange > NOBODY):  # who was followed of late is somebody else

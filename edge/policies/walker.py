@@ -15,7 +15,7 @@ from edge.policies.memory import wrap
 Pose = tuple[float, float, float]
 
 ACCELERATION = 0.3  # m/s^2, standard deviation of what a walker does unforeseen, over a second
-FASTEST_MPS = 1.5
+FASTEST_MPS = 1.0  # nobody whom a robot can follow, and nobody who passes indoors
 HALF_LIFE_S = 0.5  # while their distance is not measured, by so much time half of the speed is believed to be gone
 
 

@@ -13,8 +13,9 @@ from robot.sim.room import Person, PersonState
 
 STRIDE_M = 1.3  # two steps
 _POLITE_M = 0.25  # how near a walker comes to a robot, and to somebody else
-_APART_M = 2 * PERSON_RADIUS_M + _POLITE_M  # between the middles of two persons
 _PATIENCE_S = 1.0  # after so long in front of somebody, who walks to and fro turns round
+_STUCK_S = 3.0  # and who gets on in no direction for so long squeezes past
+_SQUEEZED_M = 0.1  # then they come so near
 
 
 class Persons:
@@ -27,7 +28,8 @@ class Persons:
         self.walked = np.zeros((count, n), dtype)  # m along the way, there and back again or round
         self.speed = np.zeros((count, n), dtype)
         self.yaw = np.zeros((count, n), dtype)
-        self._waited = np.zeros((count, n), dtype)  # s
+        self._waited = np.zeros((count, n), dtype)  # s, in this direction
+        self._stuck = np.zeros((count, n), dtype)  # s, in any
         self._origin = np.full((2, count, n), self.FAR, dtype)
         self._leg = np.zeros((legs, count, n), dtype)  # length of each leg
         self._direction = np.zeros((2, legs, count, n), dtype)
@@ -41,7 +43,7 @@ class Persons:
         self._origin[:, :, index] = self.FAR
         self.walked[:, index] = 0
         self.speed[:, index] = 0
-        self._waited[:, index] = 0
+        self._waited[:, index] = self._stuck[:, index] = 0
         self._leg[:, :, index] = 0
         for p, person in enumerate(people):
             steps = person.legs
@@ -58,7 +60,8 @@ class Persons:
     def step(self, robots: NDArray[np.floating], radius: float, dt: float) -> None:
         """Walk for `dt`; a person whose next step would come too near the robot (2, N), or another person, waits.
 
-        Who has waited for `_PATIENCE_S` goes back the way they came; those who walk round and round wait on.
+        Who has waited for `_PATIENCE_S` goes back the way they came; those who walk round and round wait on. Who is
+        stuck all the same squeezes past.
         """
         if not self._any_walks:
             return
@@ -66,16 +69,17 @@ class Persons:
         position, direction = self._place(walked)
         near = np.hypot(self.position[0] - robots[0], self.position[1] - robots[1])
         away = np.hypot(position[0] - robots[0], position[1] - robots[1])
-        go = ((away > radius + PERSON_RADIUS_M + _POLITE_M) | (away > near)) & (self.speed > 0)
+        gap = np.where(self._stuck > _STUCK_S, _SQUEEZED_M, _POLITE_M)
+        go = ((away > radius + PERSON_RADIUS_M + gap) | (away > near)) & (self.speed > 0)
         for p, q in itertools.permutations(range(len(walked)), 2):
             other = self.position[:, q]
             away, near = (np.hypot(*(one[:, p] - other)) for one in (position, self.position))
-            go[p] &= (away > _APART_M) | (away >= near)
+            go[p] &= (away > 2 * PERSON_RADIUS_M + gap[p]) | (away >= near)
         np.copyto(self.walked, walked, where=go)
         np.copyto(self.position, position, where=go)
         np.copyto(self.yaw, np.arctan2(direction[1], direction[0]), where=go)
-        self._waited += np.where(go, -dt, dt)  # whoever inches along behind somebody loses patience all the same
-        np.maximum(self._waited, 0, out=self._waited)
+        for time in (self._waited, self._stuck):  # whoever inches along behind somebody loses patience all the same
+            np.maximum(time + np.where(go, -dt, dt), 0, out=time)
         turn = (self._waited > _PATIENCE_S) & (self.speed > 0) & ~self._round
         if turn.any():
             np.copyto(self.walked, np.remainder(-self.walked, 2 * np.maximum(self._leg.sum(axis=0), 1e-6)), where=turn)
@@ -88,6 +92,7 @@ class Persons:
         self.position[:, :count] = other.position[:, :count]
         self.yaw[:count] = other.yaw[:count]
         self._waited[:count] = other._waited[:count]
+        self._stuck[:count] = other._stuck[:count]
 
     def states(self, index: int) -> list[PersonState]:
         """The persons of one robot's room, in the order of `Room.persons`."""
