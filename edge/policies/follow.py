@@ -52,7 +52,7 @@ class FollowPolicy:
     needs_camera = True
     score = 0.15  # the tracker wants weak detections too; only strong ones begin anything
 
-    DISTANCE_M = 0.97  # a little nearer than asked for: others pass between from 0.8 m on, and nobody pushes it on
+    DISTANCE_M = 1.05  # a little nearer than asked for: others pass between from 1.15 m on, and nobody pushes it on
     WAIT_S = 1.0
     LOOK_RADPS = 1.1
     TURN_S, WALK_S = 6.0, 3.0  # once round; where nobody is seen it looks from elsewhere
