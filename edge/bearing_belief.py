@@ -39,8 +39,7 @@ class BearingBelief:
 
     def reset(self, where: NDArray[np.intp] | NDArray[np.bool_] | slice) -> None:
         """Nothing is known of the bends of the robots at `where`."""
-        self.share[..., where] = _bell(BEND, SPREAD_RAD_PER_M) * _bell(OFF_RAD, AT_FIRST_RAD)
-        self.share[..., where] /= summed(self.share[..., where])
+        self.share[..., where] = _AT_FIRST
 
     def begin(self, at: NDArray[np.intp]) -> None:
         """A new thing, where reckoning has it, for the robots at `at`; what is known of their bends stays so."""
@@ -100,3 +99,7 @@ def summed(cells: Floats, axis: int | None = None) -> Floats:
 
 def _bell(off: Floats, deviation: float) -> Floats:
     return np.exp(np.float32(-0.5 / deviation**2) * off * off)
+
+
+_AT_FIRST = _bell(BEND, SPREAD_RAD_PER_M) * _bell(OFF_RAD, AT_FIRST_RAD)
+_AT_FIRST /= summed(_AT_FIRST)

@@ -20,15 +20,19 @@ NAME = "light"
 VERSION = 1
 """Raised with every change of meaning below: a policy is refused by an observation it was not trained on."""
 
-FIELDS = (
-    "light_left",  # log scale, 0 at DARK and below, 1 at full light
-    "light_right",
-    "contrast",  # (left - right) / (left + right), linear
+SONAR_FIELDS = (
     "range_near",  # 0 at the sonar .. 1 at NEAR_M and beyond; 0 where the echo is missing, as an obstacle
     "range_far",  # the same for FAR_M
     "range_valid",  # 1, or 0 where the echo is missing
     "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
     "last_omega",
+)
+"""What every observation tells of the sonar and of what was commanded; `tell_sonar` writes it."""
+FIELDS = (
+    "light_left",  # log scale, 0 at DARK and below, 1 at full light
+    "light_right",
+    "contrast",  # (left - right) / (left + right), linear
+    *SONAR_FIELDS,
     "trend_1s",  # brightness now minus its average over about 1 s, and 7 s, times GAIN
     "trend_7s",
     "bright_x",  # leaky vector towards the light: forward, left, times GAIN
@@ -44,6 +48,28 @@ V_MPS, OMEGA_RADPS = 0.4, 2.0
 AVERAGES_S = (1.0, 7.0)
 LEAK_S = 4.0
 GAIN = 4.0
+
+_PER_METRE = np.array([[1.0 / NEAR_M], [1.0 / FAR_M]], np.float32)
+_PER_COMMAND = np.array([[1.0 / V_MPS], [1.0 / OMEGA_RADPS]], np.float32)
+
+
+def tell_sonar(rows: Floats, range_m: Floats, command: Floats) -> tuple[NDArray[np.bool_], Floats]:
+    """Write `SONAR_FIELDS` to `rows` (5, n).
+
+    Args:
+        rows: of an observation.
+        range_m, command: as `LightObserver.observe` has them.
+
+    Returns:
+        (n,) where there was an echo; (n,) its range in metres, 0 where there was none.
+    """
+    valid = np.isfinite(range_m)
+    clean = np.where(valid, range_m, np.float32(0.0))
+    np.multiply(clean, _PER_METRE, out=rows[:2])
+    np.minimum(rows[:2], 1.0, out=rows[:2])
+    rows[2] = valid
+    np.multiply(command, _PER_COMMAND, out=rows[3:])
+    return valid, clean
 
 
 class LightObserver:
@@ -61,8 +87,6 @@ class LightObserver:
         self._rate = np.array([[1.0 - math.exp(-period_s / tau)] for tau in AVERAGES_S], np.float32)
         self._leak = math.exp(-period_s / LEAK_S)
         self._fill = 1.0 - self._leak
-        self._per_metre = np.array([[1.0 / NEAR_M], [1.0 / FAR_M]], np.float32)
-        self._per_command = np.array([[1.0 / V_MPS], [1.0 / OMEGA_RADPS]], np.float32)
         self._out = np.zeros((SIZE, n), np.float32)
         self._average = np.zeros((2, n), np.float32)
         self._vectors = np.zeros((2, 2, n), np.float32)  # x, y of each: bright, free
@@ -90,12 +114,7 @@ class LightObserver:
         out[:2] += 1.0
         left, right = out[0], out[1]
         np.divide(light[0] - light[1], light[0] + light[1] + DARK, out=out[2])
-
-        valid = np.isfinite(range_m)
-        np.multiply(np.where(valid, range_m, 0.0), self._per_metre, out=out[3:5])
-        np.minimum(out[3:5], 1.0, out=out[3:5])
-        out[5] = valid
-        np.multiply(command, self._per_command, out=out[6:8])
+        tell_sonar(out[3:8], range_m, command)
 
         # The first readings are averaged evenly, else they would be compared with a dark that never was.
         level = 0.5 * (left + right)

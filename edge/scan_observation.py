@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
+from edge.observation import SONAR_FIELDS, tell_sonar
 from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 
 Floats = NDArray[np.float32]
@@ -29,11 +29,7 @@ SECTORS = 24
 SIDE, RINGS_M = 7, (0.18, 0.3, 0.45)
 """Points at which it is told whether they are known to be free: sectors to each side, metres from the middle."""
 FIELDS = (
-    "range_near",  # 0 at the sonar .. 1 at NEAR_M and beyond; 0 where the echo is missing, as an obstacle
-    "range_far",  # the same for FAR_M
-    "range_valid",  # 1, or 0 where the echo is missing
-    "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
-    "last_omega",
+    *SONAR_FIELDS,
     "off_sector",  # the heading from the middle of the first sector: -1..1 over its width
     *(f"free_{k}_{ring}" for k in range(-SIDE, SIDE + 1) for ring in range(len(RINGS_M))),  # 1, or 0: nobody knows
     *(f"heard_{k}" for k in range(SECTORS)),  # ahead, then to the left all round: 1 close by .. near 0 far; 0: not yet
@@ -58,6 +54,10 @@ THROUGH_M, THROUGH = 0.1, 0.75
 """A point that is nearer than the echo by more than this, within this share of the cone, is there no more."""
 LOOKS, SURELY = 32, 0.95
 """How many cones are kept, and up to which share of their echo they are surely free."""
+_RINGS = np.array(RINGS_M, np.float32)[:, None, None]
+_SIDES = [(np.float32(math.cos(k * _WIDTH)), np.float32(math.sin(k * _WIDTH))) for k in range(-SIDE, SIDE + 1)]
+_SLOPE = np.float32(math.tan(HALF_CONE))
+_HERE = np.array([[SONAR_M], [0.0], [1.0], [0.0]], np.float32)  # a look that begins now
 
 
 class ScanObserver:
@@ -97,12 +97,7 @@ class ScanObserver:
             (SIZE, n) float32 within -1..1, rows as in `FIELDS`; the same array at each call.
         """
         out = self._out
-        valid = np.isfinite(range_m)
-        clean = np.where(valid, range_m, np.float32(0.0))
-        out[0] = np.minimum(clean * np.float32(1.0 / NEAR_M), 1.0)
-        out[1] = np.minimum(clean * np.float32(1.0 / FAR_M), 1.0)
-        out[2] = valid
-        out[3], out[4] = command[0] * np.float32(1.0 / V_MPS), command[1] * np.float32(1.0 / OMEGA_RADPS)
+        valid, clean = tell_sonar(out[:5], range_m, command)
         way, turn = self._reckoning.moved(command, range_m)
         self._tell_far(valid, clean, way, turn)
         self._tell_near(valid, clean, way, turn)
@@ -159,16 +154,13 @@ class ScanObserver:
     def _tell_free(self, clean: Floats, way: Floats, turn: Floats) -> None:
         x, y, cos, sin, reach = self._looks
         x[:], y[:] = carried(x, y, way, turn)
-        nowhere = np.zeros(self.n, np.float32)
-        cos[:], sin[:] = carried(cos, sin, nowhere, turn)
-        self._looks[:4, self._oldest] = np.array([[SONAR_M], [0.0], [1.0], [0.0]], np.float32)
+        cos[:], sin[:] = carried(cos, sin, np.zeros_like(way), turn)
+        self._looks[:4, self._oldest] = _HERE
         reach[self._oldest] = clean * np.float32(SURELY)
         self._oldest = (self._oldest + 1) % LOOKS
         ahead, aside = x * cos + y * sin, y * cos - x * sin  # from the sonar of then to here, in its frame, reversed
-        rings = np.array(RINGS_M, np.float32)[:, None, None]
-        for row, bearing in enumerate(np.arange(-SIDE, SIDE + 1) * _WIDTH):
-            c, s = np.float32(math.cos(bearing)), np.float32(math.sin(bearing))
-            forth, off = rings * (c * cos + s * sin) - ahead, rings * (s * cos - c * sin) - aside
-            free = (np.abs(off) < np.float32(math.tan(HALF_CONE)) * forth) & (forth < reach)
+        for row, (c, s) in enumerate(_SIDES):
+            forth, off = _RINGS * (c * cos + s * sin) - ahead, _RINGS * (s * cos - c * sin) - aside
+            free = (np.abs(off) < _SLOPE * forth) & (forth < reach)
             first = _FREE + row * len(RINGS_M)
             self._out[first : first + len(RINGS_M)] = free.any(axis=1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
+from edge.observation import SONAR_FIELDS, tell_sonar
 
 Floats = NDArray[np.float32]
 
@@ -26,11 +26,7 @@ FIELDS = (
     "size",  # apparent: height over distance, a share of SIZE_MAX; the last one seen
     "growth",  # what it gained since the decision before, times GAIN; 0 unless seen at both
     "since",  # 1 while seen, leaking away with SINCE_S when not
-    "range_near",  # as in `edge.observation`
-    "range_far",
-    "range_valid",
-    "last_v",
-    "last_omega",
+    *SONAR_FIELDS,
 )
 SIZE = len(FIELDS)
 SIZE_MAX, GAIN, SINCE_S = 3.0, 5.0, 2.0
@@ -77,10 +73,7 @@ class SightObserver:
         memory[3] = np.where(seen, np.float32(1.0), memory[3] * self._leak)
         self._before = seen
         out[1:4], out[5] = memory[:3], memory[3]
-        valid = np.isfinite(range_m)
-        clean = np.where(valid, range_m, np.float32(0.0))
-        out[6], out[7], out[8] = clean * np.float32(1.0 / NEAR_M), clean * np.float32(1.0 / FAR_M), valid
-        out[9], out[10] = command[0] * np.float32(1.0 / V_MPS), command[1] * np.float32(1.0 / OMEGA_RADPS)
+        tell_sonar(out[6:], range_m, command)
         return np.clip(out, -1.0, 1.0, out=out)
 
     def observe_some(self, where: NDArray[np.intp], looked: Floats, range_m: Floats) -> Floats:

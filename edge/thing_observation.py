@@ -2,11 +2,10 @@
 
 While the robot turns, what is heard makes a profile of the room: the last range in each of `SECTORS` directions, in a
 frame that does not turn with the robot. A thing stands out of it as a plateau about one cone wide beside which the
-range jumps to what is farther; in a convex room walls never do that (`edge.policies.scan` tells more). When all
-directions were heard twice, the nearest such thing is the one; heard once, one thing in seventy is missed. From then on
-it is kept, carried along by dead reckoning of what was commanded, and given up where it is not heard for long. Each
-plateau, and each range that fits or does not, weighs a belief about its bearing (`edge.bearing_belief`), for the robot
-drives bends that it did not command.
+range jumps to what is farther (`edge.plateaus`). When all directions were heard twice, the nearest such thing is the
+one; heard once, one thing in seventy is missed. From then on it is kept, carried along by dead reckoning of what was
+commanded, and given up where it is not heard for long. Each plateau, and each range that fits or does not, weighs a
+belief about its bearing (`edge.bearing_belief`), for the robot drives bends that it did not command.
 
 Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
 """
@@ -14,13 +13,14 @@ Only element-wise operations, as in `edge.observation`: one robot and N see the 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bearing_belief import OFF_RAD, BearingBelief, summed
-from edge.observation import FAR_M, NEAR_M, OMEGA_RADPS, V_MPS
+from edge.observation import FAR_M, NEAR_M, SONAR_FIELDS, tell_sonar
+from edge.plateaus import cheapest, plateaus
 from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
 
 Floats = NDArray[np.float32]
@@ -34,11 +34,7 @@ SECTORS = 48
 BESIDE = 6
 """Sectors to each side of straight ahead whose ranges are told."""
 FIELDS = (
-    "range_near",  # 0 at the sonar .. 1 at NEAR_M and beyond; 0 where the echo is missing, as an obstacle
-    "range_far",  # the same for FAR_M
-    "range_valid",  # 1, or 0 where the echo is missing
-    "last_v",  # the command of the last decision, as a share of V_MPS and OMEGA_RADPS
-    "last_omega",
+    *SONAR_FIELDS,
     "heard",  # how much of two turns was listened to, since the robot last drove on
     "known",  # 1 where there is a thing; else what is told of it is 0
     "cos_bearing",  # of the thing, in the belief's mean
@@ -60,16 +56,8 @@ _WIDTH = 2 * math.pi / SECTORS
 
 AGE_S = 0.05
 """How old a range is when it is seen: the robot has turned since."""
-MISSING_M = 5.0
-"""What is too far away to be heard counts as this far."""
 STALE_M = 0.3
 """A range tells nothing of a plateau's edge any more when the robot has driven so far since."""
-JUMP_M, JUMP = 0.2, 0.08
-"""A plateau's edge: the range grows from one sector to the next by so much, and by this share of it."""
-LEVEL_M, LEVEL = 0.05, 0.08
-"""A plateau's ranges differ from their median by no more than this, or this share."""
-LEAST, MOST = 3, 12
-"""Sectors of a plateau."""
 SAME_M = 0.1
 """By how much a thing of the first turn is nearer than that of the second, not to be the same."""
 HALF_M, SOFT_RAD = 0.12, 0.08
@@ -83,15 +71,6 @@ what is in the cone is not heard."""
 UNSURE_RAD, BEND_RAD_PER_M = 0.4, 0.5
 SURE_S, LOST_S, AHEAD_RAD, STOOD_S = 2.0, 5.0, 0.6, 1.5
 """For how long a thing is sure; for how long it must not be heard, while it ought to be about ahead, to be given up."""
-
-
-class Plateaus(NamedTuple):
-    """Things that stand free, (M,) each."""
-
-    robot: Indices
-    heading: Floats  # sectors, of the middle, in the frame that does not turn
-    range_m: Floats
-    sectors: Floats  # how many it fills
 
 
 class ThingObserver:
@@ -133,16 +112,13 @@ class ThingObserver:
         """
         out = self._out
         yaw, driven, known, x, y, sure, past, stood = self._state
-        valid = np.isfinite(range_m)
-        clean = np.where(valid, range_m, np.float32(0.0))
+        valid, clean = tell_sonar(out[:5], range_m, command)
         way, turn = self._reckoning.moved(command, range_m)
         self._carry(turn, way)
         self._hear(np.where(valid, range_m, np.float32(np.inf)), turn, self._reckoning.speed[1] * np.float32(AGE_S))
         self._find()
         self._correct(valid, clean)
 
-        out[0], out[1], out[2] = clean * np.float32(1.0 / NEAR_M), clean * np.float32(1.0 / FAR_M), valid
-        out[3], out[4] = command[0] * np.float32(1.0 / V_MPS), command[1] * np.float32(1.0 / OMEGA_RADPS)
         out[5] = self.heard
         away = np.hypot(x, y)
         near = np.maximum(away, np.float32(1e-3))
@@ -216,36 +192,10 @@ class ThingObserver:
         """(n,) 1 where there is a thing, else how much of two turns was listened to."""
         return np.maximum(self._state[2], self.heard)
 
-    def plateaus(self) -> Plateaus:
-        """The things that stand out of the profile."""
-        profile = np.where(self._fresh(), self._profile, np.float32(np.nan))
-        with np.errstate(invalid="ignore"):
-            after, before = np.roll(profile, -1, 0), np.roll(profile, 1, 0)
-            farther = np.fmax(before, after)  # one echo that is missing is none; two are too far away to be heard
-            profile = np.where(np.isinf(profile), np.minimum(farther, np.float32(MISSING_M)), profile)
-            level = _median3(np.roll(profile, 1, 0), profile, np.roll(profile, -1, 0))  # one wild echo is none
-            least = np.maximum(np.float32(JUMP_M), np.float32(JUMP) * level)
-            found = [self._beside(level, np.roll(level, -side, 0) - level > least, side) for side in (1, -1)]
-        return Plateaus(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-
-    def _beside(self, level: Floats, edge: NDArray[np.bool_], side: int) -> Plateaus:
-        """The plateaus that end at the sectors of `edge`, whose `side` (1 left, -1 right) is farther."""
-        sector, robot = np.nonzero(edge)
-        near = [level[(sector - side * k) % SECTORS, robot] for k in range(MOST)]
-        base = _median5(*near[:5])
-        within = np.maximum(np.float32(LEVEL_M), np.float32(LEVEL) * base)
-        alive, width = np.ones(len(robot), np.bool_), np.zeros(len(robot), np.float32)
-        for reach in near:
-            alive &= np.abs(reach - base) <= within
-            width += alive
-        good = width >= LEAST
-        middle = sector[good].astype(np.float32) - np.float32(0.5 * side) * (width[good] - 1.0)
-        return Plateaus(robot[good], middle, base[good], width[good])
-
     def _find(self) -> None:
         """Take the plateau that fits the thing best; while there is none, the nearest one, once all round was heard."""
         yaw, known, (x, y) = self._state[0], self._state[2], self._state[3:5]
-        found = self.plateaus()
+        found = plateaus(np.where(self._fresh(), self._profile, np.float32(np.nan)))
         robot, away = found.robot, found.range_m + np.float32(SONAR_M)
         bearing = _wrapped((found.heading - yaw[robot]) * np.float32(_WIDTH))
         off = _wrapped(bearing - np.arctan2(y[robot], x[robot]))
@@ -254,14 +204,14 @@ class ThingObserver:
         # A plateau tells its bearing once: when its edge was just heard.
         new = np.abs(np.minimum(here, SECTORS - here) - 0.5 * found.sectors) < np.float32(1.6)
         fits = (known[robot] > 0.0) & new & (error < np.float32(0.3)) & (np.abs(off) < np.float32(0.5))
-        at, pick = _least(robot, error * np.float32(3.0) + np.abs(off), fits)
+        at, pick = cheapest(robot, error * np.float32(3.0) + np.abs(off), fits)
         self._belief.fix(at, off[pick])
         nearer = away[pick] / np.maximum(np.hypot(x[at], y[at]), np.float32(1e-3))
         x[at], y[at] = x[at] * nearer, y[at] * nearer
         self._state[5, at], self._state[6, at] = 1.0, 0.0
 
         near = np.zeros((2, self.n), np.float32)
-        at, pick = _least(robot, away, known[robot] == 0.0)
+        at, pick = cheapest(robot, away, known[robot] == 0.0)
         near[0, at], near[1, at] = away[pick] * np.cos(bearing[pick]), away[pick] * np.sin(bearing[pick])
         self._choose(near)
 
@@ -320,23 +270,4 @@ class ThingObserver:
 
 def _wrapped(angle: Floats) -> Floats:
     """Within -pi..pi."""
-    angle = angle - np.float32(2 * math.pi) * np.rint(angle * np.float32(0.5 / math.pi))
-    return angle
-
-
-def _least(robot: Indices, cost: Floats, where: NDArray[np.bool_]) -> tuple[Indices, Indices]:
-    """The robots for which there are plateaus among those at `where`, and of each the one that costs least."""
-    among = np.flatnonzero(where)
-    order = among[np.lexsort((cost[among], robot[among]))]
-    first = np.ones(len(order), np.bool_)
-    first[1:] = robot[order[1:]] != robot[order[:-1]]
-    return robot[order[first]], order[first]
-
-
-def _median3(a: Floats, b: Floats, c: Floats) -> Floats:
-    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-
-
-def _median5(a: Floats, b: Floats, c: Floats, d: Floats, e: Floats) -> Floats:
-    low, high = np.maximum(np.minimum(a, b), np.minimum(c, d)), np.minimum(np.maximum(a, b), np.maximum(c, d))
-    return _median3(e, low, high)
+    return angle - np.float32(2 * math.pi) * np.rint(angle * np.float32(0.5 / math.pi))
