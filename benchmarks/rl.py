@@ -7,7 +7,8 @@
 
 A row is `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`, one process for
 each seed. Its policy is evaluated greedily over 100 episodes that training never saw, then converted to int8 and
-played against itself over 1,000 more, pair by pair. What is done is kept in `runs/benchmarks-rl/` and not done again.
+played against itself over 1,000 more, pair by pair. What is done is kept in `runs/benchmarks-rl/` and not done again;
+rows of the page that were made elsewhere stay as they are until they are run here.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ def int8_bound(results: list[dict[str, Any]]) -> float:
     return float(low / abs(np.mean([result["float"] for result in results])))
 
 
-def render(results: list[dict[str, Any]]) -> str:
-    """The page, of what is done."""
+def render(results: list[dict[str, Any]], before: str) -> str:
+    """The page, of what is done; rows of which nothing is known here are those of the page `before`."""
     lines = [
         "| task | algorithm | steps | seeds | greedy return, mean and 95 % interval | worst seed | bar | "
         "steps to the bar | processor seconds | int8: lower bound (the worst seed's) |",
@@ -148,9 +149,11 @@ def render(results: list[dict[str, Any]]) -> str:
     ]
     for row in ROWS:
         mine = [result for result in results if result["row"] == row.name]
+        name = f"| {row.task} | {row.algo} {row.variant or ''} |"
         if not mine:
             bar = "-" if math.isinf(row.bar) else f"{row.bar:g}"
-            lines.append(f"| {row.task} | {row.algo} {row.variant or ''} | - | 0 | not run yet | | {bar} | | | |")
+            known = [line for line in before.splitlines() if line.startswith(name)]
+            lines += known or [f"{name} - | 0 | not run yet | | {bar} | | | |"]
             continue
         returns = np.array([result["return"] for result in mine])
         wide = STUDENT.get(len(returns), 1.96) * returns.std(ddof=min(len(returns) - 1, 1)) / math.sqrt(len(returns))
@@ -162,7 +165,7 @@ def render(results: list[dict[str, Any]]) -> str:
         reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
         to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
         lines.append(
-            f"| {row.task} | {row.algo} {row.variant or ''} | {mine[0]['steps']:,} | {len(mine)} | "
+            f"{name} {mine[0]['steps']:,} | {len(mine)} | "
             f"{returns.mean():.1f}{spread} | {returns.min():.1f} | {bar} | {to_bar} | "
             f"{np.median([r['processor_seconds'] for r in mine]):.0f} | {int8_bound(mine):+.2%} "
             f"({min(int8_bound([r]) for r in mine):+.2%}) |"
@@ -209,7 +212,7 @@ def main() -> int:
                     if subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)]).returncode == 130:
                         return 130
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    page = render(results)
+    page = render(results, TARGET.read_text(encoding="utf-8"))
     print(page)
     if args.write:
         TARGET.write_text(page, encoding="utf-8")

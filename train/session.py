@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,8 @@ from train.runs import EVALUATION, PROGRESS, RESUME, RunFolder
 
 CHECKPOINTS, CHECKPOINT_STEPS = 12, 250_000
 """A run keeps a point to resume from so many times, or after so many steps where that is more often."""
+CANDIDATES = CHECKPOINTS // 2
+"""The policies of so many last checkpoints stand for choice in the end: one that learns may forget, and learn again."""
 
 Weights = list[NDArray[Any]]
 Batches = Iterable[tuple[BatchEnv, int]]
@@ -49,13 +52,15 @@ class Session:
         self.run, self.agent, self.env, self.console, self._told = run, agent, env, console, told
         self.history = History(env.n)
         self.best: Weights = agent.weights()
+        self._candidates: deque[Weights] = deque(maxlen=CANDIDATES)
         self._log = tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
     def resume(self) -> None:
         """Go back to the run's last checkpoint. Raises `UsageError` where it does not fit."""
         arrays, meta = self.run.load_resume()
         try:
-            self.best = [arrays[f"best_{i}"] for i in range(len(self.best))]
+            self.best = _read(arrays, "best")
+            self._candidates.extend(_read(arrays, f"candidate_{k}") for k in range(int(arrays["candidates"])))
             self.agent.load(arrays, self.env)
             if isinstance(self.env, Curious):  # after the episodes were played again, which is nothing new
                 self.env.load(arrays)
@@ -79,7 +84,7 @@ class Session:
             try:
                 for iteration in self.agent.learn(self.env, total_steps):
                     self._check(iteration)
-                    if self.history.add(iteration):
+                    if self.history.add(iteration) or self.history.best is None:  # too few episodes to tell: the last
                         self.best = self.agent.weights()
                     now = time.perf_counter()
                     rate = (iteration.steps - steps_before) / (now - before)
@@ -95,16 +100,21 @@ class Session:
         return interrupted
 
     def choose(self, choosing: Callable[[], tuple[BatchEnv, int]]) -> None:
-        """Keep the better of the last policy and the best while exploring, by greedy episodes in training's rooms."""
-        last = self.agent.weights()
-        if self.history.best is None or all(np.array_equal(a, b) for a, b in zip(last, self.best, strict=True)):
-            self.best = last
-            return
-        scores = []
-        for weights in (last, self.best):
-            self.agent.set_policy(weights)
-            scores.append(evaluate(self.agent.greedy, [choosing()]).score)
-        self.best = last if scores[0] >= scores[1] else self.best
+        """Keep the best in greedy episodes like training's: of the last checkpoints, and the best while exploring."""
+        chosen = [self.agent.weights()]
+        for weights in (*reversed(self._candidates), self.best):
+            if not any(all(map(np.array_equal, weights, other)) for other in chosen):
+                chosen.append(weights)
+        self.best = chosen[0]
+        if len(chosen) > 1:
+            with self._progress(evaluation=True) as progress:
+                bar = progress.add_task("choose", total=len(chosen), told="greedy, among the last policies")
+                scores = []
+                for weights in chosen:
+                    self.agent.set_policy(weights)
+                    scores.append(evaluate(self.agent.greedy, [choosing()]).score)
+                    progress.advance(bar)
+            self.best = chosen[scores.index(max(scores))]  # of equals the latest
         self.agent.set_policy(self.best)
         self._keep(False)
 
@@ -128,18 +138,20 @@ class Session:
                 )
 
     def _checkpoint(self) -> None:
-        curious = self.env.arrays() if isinstance(self.env, Curious) else {}
-        arrays = self.agent.state() | curious | {f"best_{i}": weights for i, weights in enumerate(self.best)}
+        self._candidates.append(self.agent.weights())
+        arrays = self.agent.state() | {"candidates": np.asarray(len(self._candidates))}
+        arrays |= self.env.arrays() if isinstance(self.env, Curious) else {}
+        for name, policy in [("best", self.best), *((f"candidate_{k}", c) for k, c in enumerate(self._candidates))]:
+            arrays |= {f"{name}_{i}": weights for i, weights in enumerate(policy)}
         self.run.save_resume(arrays, self.history.as_json())
         self._keep(False)
 
     def _keep(self, interrupted: bool) -> None:
-        """Write the best policy and the curve; after an interruption the last weights are not lost time either."""
+        """Write the best policy and the curve."""
         if not self.history.rows:
             return
         last, model = self.agent.weights(), self.agent.policy
-        # With too few episodes to tell, the last policy is the best one known.
-        model.set_weights(self.best if self.history.best is not None else last)
+        model.set_weights(self.best)
         self.run.save_policy(model)
         model.set_weights(last)
         self.run.write_text(PROGRESS, self.history.csv())
@@ -168,3 +180,8 @@ class Session:
             TextColumn("{task.fields[told]}"), TimeRemainingColumn(), TextColumn("left"),
             console=self.console, speed_estimate_period=10.0,
         )  # fmt: skip
+
+
+def _read(arrays: dict[str, NDArray[Any]], name: str) -> Weights:
+    """A policy's weights out of a checkpoint."""
+    return [arrays[f"{name}_{i}"] for i in range(sum(key.startswith(f"{name}_") for key in arrays))]

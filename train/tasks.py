@@ -87,7 +87,7 @@ class GymTask:
         return GymBatch(self.name, n, self.settings.scaled)
 
     def choosing(self) -> tuple[BatchEnv, int]:
-        return self.training(20), EVALUATION_SEEDS - 1
+        return self.training(100), EVALUATION_SEEDS - 1
 
     def evaluation(self, episodes: int, seed: int) -> Iterator[tuple[BatchEnv, int]]:
         size = 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:
     one, _ = weights_after(3)
     assert same(one, weights_after(3)[0])
     assert not same(one, weights_after(3, seed=4)[0])
+
+
+def test_rewards_four_times_as_large_are_learnt_from_alike_at_a_quarter_of_their_scale() -> None:
+    class Rich(Echo):
+        def _earned(self, actions: Any) -> Any:
+            return super()._earned(actions) * np.float32(4.0)
+
+    env = Rich(8)
+    agent = PPO(env, replace(SMALL, reward_scale=0.25), seed=3)
+    learning = agent.learn(env, 100_000)
+    told = [next(learning) for _ in range(3)]
+    assert same(agent, weights_after(3)[0])
+    assert max(told[-1].returns) > 10.0  # told is what was earned
 
 
 def test_a_restored_learner_goes_on_as_the_one_that_was_not_stopped() -> None:

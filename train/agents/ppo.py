@@ -31,6 +31,7 @@ class PPOSettings:
     learning_rate: float = setting(2e-3, "Adam's, at the start", low=0.0)
     learning_rate_end: float = setting(0.05, "share of it left at the last step (linear by steps)", low=0.0, high=1.0)
     gamma: float = setting(0.99, "discount per step", low=0.0, high=1.0)
+    reward_scale: float = setting(1.0, "times each reward: a critic learns returns near 1 soonest", low=1e-6)
     lam: float = setting(0.95, "lambda of GAE: 0 trusts the critic, 1 the rewards", low=0.0, high=1.0)
     clip: float = setting(0.2, "epsilon: how far a probability may move per iteration", low=0.0)
     entropy: float = setting(0.005, "weight of the entropy bonus at the start; 0 at the last step", low=0.0)
@@ -54,8 +55,9 @@ class PPO(ActorCritic):
 
     def update(self, rollout: Rollout, rng: np.random.Generator, left: float) -> dict[str, float]:
         s = self.settings
+        reward = rollout.reward * np.float32(s.reward_scale)
         advantage, target = gae(
-            rollout.reward, rollout.value, rollout.next_value, rollout.terminated, rollout.truncated, s.gamma, s.lam
+            reward, rollout.value, rollout.next_value, rollout.terminated, rollout.truncated, s.gamma, s.lam
         )
         steps = advantage.size
         size = min(s.minibatch, steps)
