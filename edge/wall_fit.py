@@ -69,7 +69,7 @@ def _walls(heard: TwoTurns) -> tuple[Floats, Floats]:
     best = (good - 2 * beyond).argmax(0)[None, None, None]
     walls, flat = np.take_along_axis(walls, best, 0)[0], np.take_along_axis(flat, best, 0)[0]
     # Seen at a slant, a degree or two of bearing makes much of a difference.
-    slant = np.sqrt(np.float32(1.0) / np.maximum(flat * flat, np.float32(1e-4)) - np.float32(1.0))
+    slant = np.sqrt(np.float32(1.0) / np.clip(flat * flat, np.float32(1e-4), np.float32(1.0)) - np.float32(1.0))
     doubt = np.where(np.isfinite(walls), walls, np.float32(0.0)) * (np.float32(0.05) + np.float32(0.06) * slant)
     return walls, doubt
 
