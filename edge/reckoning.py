@@ -29,10 +29,10 @@ def carried(x: Floats, y: Floats, way: Floats, turn: Floats) -> tuple[Floats, Fl
     return x * cos + y * sin, y * cos - x * sin
 
 
-def turned(yaw: Floats, turn: Floats, sectors: int) -> Floats:
-    """Headings (n,), in sectors of which `sectors` go all round, after turns (n,) rad."""
-    yaw = yaw + turn * np.float32(1.0 / (2 * math.pi / sectors))
-    new: Floats = yaw - sectors * np.floor(yaw * np.float32(1.0 / sectors))
+def turned(yaw: Floats, turn: Floats, sectors: int, turns: int = 1) -> Floats:
+    """Headings (n,), in sectors of which `sectors` go all round, after turns (n,) rad; told apart within `turns`."""
+    yaw, whole = yaw + turn * np.float32(1.0 / (2 * math.pi / sectors)), sectors * turns
+    new: Floats = yaw - whole * np.floor(yaw * np.float32(1.0 / whole))
     return new
 
 

@@ -1,11 +1,12 @@
 """What a policy sees that goes to a thing by the sonar alone: the range, and the nearest thing that stands free.
 
 While the robot turns, what is heard makes a profile of the room: the last range in each of `SECTORS` directions, in a
-frame that does not turn with the robot. A thing stands out of it as a plateau about one cone wide beside which the
-range jumps to what is farther (`edge.plateaus`). When all directions were heard twice, the nearest such thing is the
-one; heard once, one thing in seventy is missed. From then on it is kept, carried along by dead reckoning of what was
-commanded, and given up where it is not heard for long. Each plateau, and each range that fits or does not, weighs a
-belief about its bearing (`edge.bearing_belief`), for the robot drives bends that it did not command.
+frame that does not turn along. A thing stands out of it as a plateau about one cone wide beside which the range jumps
+to what is farther (`edge.plateaus`), or well in front of the walls that fit (`edge.wall_fit`). When all directions were
+heard twice, the turns are laid over each other (`edge.two_turns`), and the nearest such thing is the one. From then on
+it is kept, carried along by dead reckoning of what was commanded, and given up where it is not heard for long. Each
+plateau, and each range that fits or does not, weighs a belief about its bearing (`edge.bearing_belief`), for the robot
+drives bends that it did not command.
 
 Only element-wise operations, as in `edge.observation`: one robot and N see the same bits.
 """
@@ -20,14 +21,16 @@ from numpy.typing import NDArray
 
 from edge.bearing_belief import OFF_RAD, BearingBelief, summed
 from edge.observation import FAR_M, NEAR_M, SONAR_FIELDS, tell_sonar
-from edge.plateaus import cheapest, plateaus
+from edge.plateaus import Plateaus, cheapest, joined, plateaus, those
 from edge.reckoning import HALF_CONE, SONAR_M, Reckoning, carried, turned
+from edge.two_turns import TwoTurns, laid_over
+from edge.wall_fit import before_walls
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.intp]
 
 NAME = "thing"
-VERSION = 2
+VERSION = 3
 """Raised with every change of meaning below."""
 
 SECTORS = 48
@@ -58,8 +61,10 @@ AGE_S = 0.05
 """How old a range is when it is seen: the robot has turned since."""
 STALE_M = 0.3
 """A range tells nothing of a plateau's edge any more when the robot has driven so far since."""
-SAME_M = 0.1
-"""By how much a thing of the first turn is nearer than that of the second, not to be the same."""
+CLEARLY_M = 0.25
+"""A jump proves a thing. The fit of walls may err, and counts where it tells of something nearer by so much."""
+TURNS = 64
+"""Headings are told apart within so many turns."""
 HALF_M, SOFT_RAD = 0.12, 0.08
 """Half of a thing's breadth, about; over how much bearing even a point fades at the cone's edge."""
 FARTHER_M, NEARER_M, FITS, TRUST = 0.04, 0.1, 0.03, 0.3
@@ -84,8 +89,10 @@ class ThingObserver:
         self._out = np.zeros((SIZE, n), np.float32)
         self._profile = np.zeros((SECTORS, n), np.float32)  # m; NaN: not heard yet, infinite: no echo
         self._written = np.zeros((SECTORS, n), np.float32)  # what `driven` was then
+        self._looked = np.zeros((SECTORS, n), np.float32)  # sectors, where the sonar looked, turns and all
+        self._first = np.zeros((2, SECTORS, n), np.float32)  # profile of the turn before, and where the sonar looked
         self._state = np.zeros((8, n), np.float32)  # rows as `observe` names them
-        self._once = np.zeros((3, n), np.float32)  # 1 when one turn was listened to; x, y of the nearest thing; 0: none
+        self._once = np.zeros((2, n), np.float32)  # 1 when one turn was listened to, and what `driven` was then
         self._belief = BearingBelief(n)
         self._reckoning = Reckoning(n, period_s)
         self.heard = np.zeros(n, np.float32)
@@ -115,7 +122,7 @@ class ThingObserver:
         valid, clean = tell_sonar(out[:5], range_m, command)
         way, turn = self._reckoning.moved(command, range_m)
         self._carry(turn, way)
-        self._hear(np.where(valid, range_m, np.float32(np.inf)), turn, self._reckoning.speed[1] * np.float32(AGE_S))
+        self._hear(np.where(valid, range_m, np.float32(np.inf)), turn)
         self._find()
         self._correct(valid, clean)
 
@@ -144,7 +151,7 @@ class ThingObserver:
         few = ThingObserver(len(where), self.period_s)
         seen = few.observe(looked, range_m, np.zeros((2, len(where)), np.float32))
         self._profile[:, where], self._written[:, where] = few._profile, few._written
-        self._once[:, where] = few._once
+        self._looked[:, where], self._once[:, where] = few._looked, few._once
         self._state[:, where], self._belief.share[..., where] = few._state, few._belief.share
         self._reckoning.take(where, few._reckoning)
         self.heard[where] = few.heard
@@ -154,22 +161,26 @@ class ThingObserver:
         """Dead reckoning of the thing and of the profile."""
         yaw, driven, known, x, y, sure = self._state[:6]
         x[:], y[:] = (known * at for at in carried(x, y, way, turn))
-        at_x, at_y = self._once[1:]
-        there = (at_x != 0.0) | (at_y != 0.0)
-        at_x[:], at_y[:] = (there * at for at in carried(at_x, at_y, way, turn))
         course = yaw + turn * np.float32(0.5 / _WIDTH)
         ahead = np.cos((np.arange(SECTORS, dtype=np.float32)[:, None] - course) * np.float32(_WIDTH))
         self._profile -= way * ahead
         np.maximum(self._profile, np.float32(0.05), out=self._profile)
-        yaw[:] = turned(yaw, turn, SECTORS)
+        between = np.flatnonzero((self._once[0] > 0.0) & (way != 0.0))
+        self._first[0][:, between] -= way[between] * ahead[:, between]
+        yaw[:] = turned(yaw, turn, SECTORS, TURNS)
         driven += np.abs(way)
         sure *= self._leak
         self._belief.move(way, turn)
 
-    def _hear(self, reach: Floats, turn: Floats, since: Floats) -> None:
+    @property
+    def _since(self) -> Floats:
+        """(n,) sectors by which the robot has turned to the left since the range was taken."""
+        return np.float32(AGE_S / _WIDTH) * self._reckoning.speed[1]
+
+    def _hear(self, reach: Floats, turn: Floats) -> None:
         """Write the range where the sonar looked, and where it has passed since the last one."""
         driven = self._state[1]
-        yaw = self._state[0] - since * np.float32(1.0 / _WIDTH)
+        yaw = self._state[0] - self._since
         here = np.rint(yaw).astype(np.intp)
         before = np.rint(yaw - turn * np.float32(1.0 / _WIDTH)).astype(np.intp)
         passed = np.abs(here - before)
@@ -178,6 +189,7 @@ class ThingObserver:
             due = self._everyone[(step < passed) | (step == 0)]
             rows = (here[due] + step * back[due]) % SECTORS
             self._profile[rows, due], self._written[rows, due] = reach[due], driven[due]
+            self._looked[rows, due] = yaw[due] + step * back[due]
 
     def _fresh(self) -> NDArray[np.bool_]:
         return ~np.isnan(self._profile) & (self._state[1] - self._written < np.float32(STALE_M))
@@ -193,45 +205,48 @@ class ThingObserver:
         return np.maximum(self._state[2], self.heard)
 
     def _find(self) -> None:
-        """Take the plateau that fits the thing best; while there is none, the nearest one, once all round was heard."""
+        """Take the plateau that fits the thing best; while there is none, choose one, once all was heard twice."""
         yaw, known, (x, y) = self._state[0], self._state[2], self._state[3:5]
-        found = plateaus(np.where(self._fresh(), self._profile, np.float32(np.nan)))
-        robot, away = found.robot, found.range_m + np.float32(SONAR_M)
+        fresh, some = self._fresh(), np.flatnonzero(known)
+        found = plateaus(np.where(fresh[:, some], self._profile[:, some], np.float32(np.nan)))
+        robot, away = some[found.robot], found.range_m + np.float32(SONAR_M)
         bearing = _wrapped((found.heading - yaw[robot]) * np.float32(_WIDTH))
         off = _wrapped(bearing - np.arctan2(y[robot], x[robot]))
         error = np.abs(away - np.hypot(x[robot], y[robot]))
-        here = np.abs(found.heading - np.rint(yaw[robot]))
+        here = np.abs(found.heading - np.rint(yaw[robot])) % SECTORS
         # A plateau tells its bearing once: when its edge was just heard.
         new = np.abs(np.minimum(here, SECTORS - here) - 0.5 * found.sectors) < np.float32(1.6)
-        fits = (known[robot] > 0.0) & new & (error < np.float32(0.3)) & (np.abs(off) < np.float32(0.5))
+        fits = new & (error < np.float32(0.3)) & (np.abs(off) < np.float32(0.5))
         at, pick = cheapest(robot, error * np.float32(3.0) + np.abs(off), fits)
         self._belief.fix(at, off[pick])
         nearer = away[pick] / np.maximum(np.hypot(x[at], y[at]), np.float32(1e-3))
         x[at], y[at] = x[at] * nearer, y[at] * nearer
         self._state[5, at], self._state[6, at] = 1.0, 0.0
+        self._choose(fresh)
 
-        near = np.zeros((2, self.n), np.float32)
-        at, pick = cheapest(robot, away, known[robot] == 0.0)
-        near[0, at], near[1, at] = away[pick] * np.cos(bearing[pick]), away[pick] * np.sin(bearing[pick])
-        self._choose(near)
-
-    def _choose(self, near: Floats) -> None:
-        """Keep the nearest thing now (2, n) after the first turn; after the second take the nearer of both."""
-        known, once, kept = self._state[2], self._once[0], self._once[1:]
-        share = self._fresh().sum(0, dtype=np.float32) * np.float32(1.0 / SECTORS)
+    def _choose(self, fresh: NDArray[np.bool_]) -> None:
+        """Keep the first turn that was listened to; after the second take the nearest thing that both tell of."""
+        yaw, driven, known, x, y, sure, past = self._state[:7]
+        once, before = self._once
+        once[driven - before >= np.float32(STALE_M)] = 0.0
+        share = fresh.sum(0, dtype=np.float32) * np.float32(1.0 / SECTORS)
         over = (share >= 1.0) & (known == 0.0)
-        first, second = np.flatnonzero(over & (once == 0.0)), np.flatnonzero(over & (once > 0.0))
-        kept[:, first], once[first], share[first] = near[:, first], 1.0, 0.0
-        self._profile[:, first] = np.nan
-        now, before = (np.hypot(each[0, second], each[1, second]) for each in (near, kept))
-        now, before = (np.where(each > 0.0, each, np.float32(np.inf)) for each in (now, before))
-        chosen = np.where(before < now - np.float32(SAME_M), kept[:, second], near[:, second])
-        taken = np.isfinite(np.minimum(now, before))
-        at = second[taken]
-        self._state[3:5, at] = chosen[:, taken]
-        self._belief.begin(at)
-        known[at], self._state[5, at], self._state[6, at] = 1.0, 1.0, 0.0
-        self._once[:, at] = 0.0
+        at = np.flatnonzero(over & (once > 0.0))
+        if at.size:
+            since = self._since[at]  # the newest range is in the middle of a row, or rounding would be by chance
+            turned = np.stack((self._first[1][:, at], self._looked[:, at])) - (yaw[at] - since)
+            turned -= np.float32(SECTORS * TURNS) * np.rint(turned * np.float32(1.0 / (SECTORS * TURNS)))
+            found = _nearest(laid_over(np.stack((self._first[0][:, at], self._profile[:, at])), turned))
+            bearing = _wrapped((found.heading - since[found.robot]) * np.float32(_WIDTH))
+            away, at = found.range_m + np.float32(SONAR_M), at[found.robot]
+            x[at], y[at] = away * np.cos(bearing), away * np.sin(bearing)
+            known[at], sure[at], past[at], once[at] = 1.0, 1.0, 0.0, 0.0
+            self._belief.begin(at)
+        at = np.flatnonzero(over & (known == 0.0))
+        if at.size:
+            self._first[0][:, at], self._first[1][:, at] = self._profile[:, at], self._looked[:, at]
+            once[at], before[at], share[at] = 1.0, driven[at], 0.0
+            self._profile[:, at] = np.nan
         self.heard = np.where(known > 0.0, share, np.float32(0.5) * (once + share))
 
     def _bearings(self) -> tuple[Floats, Floats]:
@@ -266,6 +281,21 @@ class ThingObserver:
         lost = past >= np.float32(LOST_S)
         known[lost], past[lost] = 0.0, 0.0
         self._profile[:, lost] = np.nan
+
+
+def _nearest(heard: TwoTurns) -> Plateaus:
+    """The nearest thing of each robot that has any."""
+    edged = plateaus(np.concatenate(tuple(heard.range_m), -1))
+    edged = edged._replace(robot=edged.robot % heard.range_m.shape[-1])
+    at, pick = cheapest(edged.robot, edged.range_m, edged.robot >= 0)
+    nearest = np.full(heard.range_m.shape[-1], np.inf, np.float32)
+    nearest[at] = edged.range_m[pick]
+    proud = before_walls(heard)
+    found = joined(those(edged, pick), proud)
+    counts = np.arange(len(found.robot)) < len(at)
+    counts |= found.range_m < nearest[found.robot] - np.float32(CLEARLY_M)
+    at, pick = cheapest(found.robot, found.range_m, counts)
+    return those(found, pick)
 
 
 def _wrapped(angle: Floats) -> Floats:

@@ -9,9 +9,11 @@ import pytest
 
 from edge import scan_observation, thing_observation
 from edge.bearing_belief import OFF_RAD, BearingBelief
-from edge.reckoning import STOP_M
+from edge.reckoning import HALF_CONE, SONAR_M, STOP_M
 from edge.scan_observation import ScanObserver
 from edge.thing_observation import SECTORS, ThingObserver
+from edge.two_turns import TwoTurns, laid_over
+from edge.wall_fit import before_walls
 
 PERIOD_S = 0.1
 STEP = 2 * math.pi / SECTORS / PERIOD_S  # rad/s: a sector at each decision
@@ -49,15 +51,28 @@ def thing(seen: np.ndarray, name: str) -> float:
     return float(seen[thing_observation.FIELDS.index(name), 0])
 
 
-def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions: int = 2 * SECTORS + 2) -> np.ndarray:
-    """Turns to the left in a round room of 3 m, with a wall 1.2 m away to the back, and things: (heading, metres)."""
+def heard_in_room(heading: float, boxes: list[tuple[float, float]], distances: tuple[float, ...]) -> float:
+    """The range, m, among four walls so far away, the first ahead at heading 0; boxes: (heading, metres)."""
+    reach = math.inf
+    for k, distance in enumerate(distances):
+        off = abs(math.remainder(heading - k * math.pi / 2, math.tau))
+        if off - HALF_CONE < 1.5:
+            reach = min(reach, (distance - SONAR_M * math.cos(off)) / math.cos(max(off - HALF_CONE, 0.0)))
+    for at, metres in boxes:
+        if abs(math.remainder(heading - at, math.tau)) < 0.33:
+            reach = min(reach, metres)
+    return reach
+
+
+WALLS_M = (2.9, 2.7, 1.2, 2.8)
+
+
+def turned(
+    observer: ThingObserver, boxes: list[tuple[float, float]], decisions: int = 2 * SECTORS + 2, rate: float = 1.0
+) -> np.ndarray:
+    """Turns to the left among `WALLS_M` and things, `rate` of what is commanded."""
     for k in range(decisions):
-        heading = k * STEP * PERIOD_S
-        behind = abs(math.remainder(heading - math.pi, math.tau))
-        reach = min(3.0, 1.2 / max(math.cos(max(behind - 0.26, 0.0)), 0.1))
-        for at, metres in boxes:
-            if abs(math.remainder(heading - at, math.tau)) < 0.33:
-                reach = min(reach, metres)
+        reach = heard_in_room(k * STEP * PERIOD_S * rate, boxes, WALLS_M)
         if k % 11 == 5:
             reach = math.nan  # one echo in eleven is missing
         command = np.array([[0.0], [STEP if k else 0.0]], np.float32)
@@ -65,12 +80,16 @@ def turned(observer: ThingObserver, boxes: list[tuple[float, float]], decisions:
     return seen
 
 
+def bearing_of(seen: np.ndarray) -> float:
+    return math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
+
+
 def test_a_thing_is_known_once_all_round_is_heard_twice_and_a_wall_is_none() -> None:
     observer = ThingObserver(1, PERIOD_S)
     assert thing(turned(observer, [(1.0, 1.8), (5.0, 2.3)], SECTORS + 2), "known") == 0
     observer.reset()
     seen = turned(observer, [(1.0, 1.8), (5.0, 2.3)])
-    bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
+    bearing = bearing_of(seen)
     to = 1.0 - (2 * SECTORS + 1) * STEP * PERIOD_S
     assert thing(seen, "known") == 1 and abs(math.remainder(bearing - to, math.tau)) < 0.12
     assert thing(seen, "thing_far") == pytest.approx(1.8 / 3.0, abs=0.02)
@@ -82,13 +101,70 @@ def test_a_thing_is_known_once_all_round_is_heard_twice_and_a_wall_is_none() -> 
     assert thing(turned(observer, []), "known") == 0
 
 
+@pytest.mark.parametrize("rate", [0.95, 1.04])
+def test_a_robot_that_turns_more_or_less_than_reckoned_finds_the_thing_and_its_bearing(rate: float) -> None:
+    observer, boxes = ThingObserver(1, PERIOD_S), [(1.0, 1.8), (5.0, 2.3)]
+    seen = turned(observer, boxes, rate=rate)
+    to = 1.0 - (2 * SECTORS + 1) * STEP * PERIOD_S * rate
+    assert thing(seen, "known") == 1 and thing(seen, "thing_far") == pytest.approx(1.8 / 3.0, abs=0.02)
+    assert abs(math.remainder(bearing_of(seen) - to, math.tau)) < 0.12
+    observer.reset()
+    assert thing(turned(observer, [], rate=rate), "known") == 0
+
+
+def two_turns(rate: float, boxes: list[tuple[float, float]], first: float = 0.0) -> TwoTurns:
+    """Both turns to the left, the newest range straight ahead, as a robot whose heading is `first` hears it."""
+    reckoned = np.arange(1 - 2 * SECTORS, 1, dtype=np.float32)
+    headings = first + reckoned * rate * 2 * math.pi / SECTORS
+    range_m = np.array([heard_in_room(float(h), boxes, WALLS_M) for h in headings], np.float32)
+    return laid_over(range_m.reshape(2, SECTORS, 1), reckoned.reshape(2, SECTORS, 1))
+
+
+def test_two_turns_are_laid_over_each_other_and_fill_each_others_gaps() -> None:
+    boxes = [(1.0, 1.8), (5.0, 2.3)]
+    for rate in (0.94, 1.0, 1.05):
+        heard = two_turns(rate, boxes)
+        bearing = (np.arange(SECTORS)[:, None] + heard.off) * 2 * math.pi / SECTORS
+        told = [[heard_in_room(float(b), boxes, WALLS_M) for b in turn[:, 0]] for turn in bearing]
+        off = np.abs(np.array(told) - heard.range_m[..., 0])
+        assert np.median(off) < 0.03 and np.isfinite(heard.range_m).all()
+    range_m = np.full((2, SECTORS, 1), 2.0, np.float32)
+    range_m[0, 3], range_m[1, 5], range_m[:, 7] = np.inf, np.inf, np.inf
+    again = np.stack((np.arange(-SECTORS, 0), np.arange(SECTORS)))[..., None].astype(np.float32)
+    heard = laid_over(range_m, again)
+    assert np.isinf(heard.range_m[:, 7]).all() and np.isinf(heard.range_m).sum() == 2
+
+
+def test_a_box_before_a_wall_stands_out_of_the_walls_that_fit_and_an_empty_room_has_none() -> None:
+    for first in (0.0, 0.3, 1.0):
+        assert not len(before_walls(two_turns(1.02, [], first)).robot)
+        found = before_walls(two_turns(1.02, [(0.1, 2.4)], first))  # 0.5 m before the wall ahead
+        assert len(found.robot) == 2 and found.range_m == pytest.approx(2.4, abs=0.01)
+        for heading in found.heading:
+            assert abs(math.remainder(heading * 2 * math.pi / SECTORS + first - 0.1, math.tau)) < 0.12
+
+
+def test_walls_fit_one_robot_as_they_fit_many() -> None:
+    rng = np.random.default_rng(1)
+    rooms = [two_turns(1.0, [(0.1, 2.2)], first) for first in rng.uniform(0.0, 6.0, 9).tolist()]
+    noise = [rng.normal(1.0, 0.01, (2, SECTORS, 1)).astype(np.float32) for _ in rooms]
+    alone = [TwoTurns(room.range_m * by, room.off) for room, by in zip(rooms, noise, strict=True)]
+    many = before_walls(TwoTurns(*(np.concatenate(parts, -1) for parts in zip(*alone, strict=True))))
+    for k, room in enumerate(alone):
+        single = before_walls(room)
+        mine = many.robot == k
+        assert len(single.robot) and mine.sum() == len(single.robot)
+        for one, among in zip(single[1:], many[1:], strict=True):
+            np.testing.assert_array_equal(one, among[mine])
+
+
 def test_a_thing_that_is_not_there_any_more_is_put_aside_and_given_up() -> None:
     observer = ThingObserver(1, PERIOD_S)
     seen = turned(observer, [(0.0, 1.8)])
     seen = turned(observer, [])  # and it is gone
     looked, beside = 0, 0.0
     while thing(seen, "known") and looked < 300:  # look where it is thought to be
-        bearing = math.atan2(thing(seen, "sin_bearing"), thing(seen, "cos_bearing"))
+        bearing = bearing_of(seen)
         looked += 1
         beside = max(beside, thing(seen, "left") + thing(seen, "right"))
         omega = min(max(bearing / PERIOD_S, -STEP), STEP)
