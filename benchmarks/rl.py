@@ -33,6 +33,8 @@ import train.threads  # noqa: E402, F401  isort: skip
 
 import numpy as np  # noqa: E402
 
+from benchmarks.pages import rows  # noqa: E402
+
 RESULTS, TARGET = ROOT / "runs" / "benchmarks-rl", ROOT / "docs" / "benchmarks-rl.md"
 PAIRED_EPISODES, PAIRED_SEED = 1000, 11
 SEEDS = 10
@@ -147,13 +149,14 @@ def render(results: list[dict[str, Any]], before: str) -> str:
         "steps to the bar | processor seconds | int8: lower bound (the worst seed's) |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    known = rows(before)
     for row in ROWS:
         mine = [result for result in results if result["row"] == row.name]
-        name = f"| {row.task} | {row.algo} {row.variant or ''} |"
+        algorithm = f"{row.algo} {row.variant or ''}".strip()
         if not mine:
             bar = "-" if math.isinf(row.bar) else f"{row.bar:g}"
-            known = [line for line in before.splitlines() if line.startswith(name)]
-            lines += known or [f"{name} - | 0 | not run yet | | {bar} | | | |"]
+            unknown = f"| {row.task} | {algorithm} | - | 0 | not run yet | | {bar} | | | |"
+            lines.append(known.get((row.task, algorithm), unknown))
             continue
         returns = np.array([result["return"] for result in mine])
         wide = STUDENT.get(len(returns), 1.96) * returns.std(ddof=min(len(returns) - 1, 1)) / math.sqrt(len(returns))
@@ -165,7 +168,7 @@ def render(results: list[dict[str, Any]], before: str) -> str:
         reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
         to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
         lines.append(
-            f"{name} {mine[0]['steps']:,} | {len(mine)} | "
+            f"| {row.task} | {algorithm} | {mine[0]['steps']:,} | {len(mine)} | "
             f"{returns.mean():.1f}{spread} | {returns.min():.1f} | {bar} | {to_bar} | "
             f"{np.median([r['processor_seconds'] for r in mine]):.0f} | {int8_bound(mine):+.2%} "
             f"({min(int8_bound([r]) for r in mine):+.2%}) |"

@@ -30,6 +30,7 @@ import train.threads  # noqa: E402, F401  isort: skip
 import numpy as np  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 
+from benchmarks.pages import together  # noqa: E402
 from train.evaluation import wilson  # noqa: E402
 from train.learner import Iteration  # noqa: E402
 
@@ -176,12 +177,9 @@ def work(part: str, steps: int, rooms: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def render(results: list[dict[str, Any]]) -> str:
-    """The page."""
-    lines = [
-        "| task | policy | steps | unseen rooms | success | 95 % interval (Wilson) |",
-        "|---|---|---|---|---|---|",
-    ]
+def render(results: list[dict[str, Any]], before: str) -> str:
+    """The page; rows of which nothing is known here are those of the page `before`."""
+    lines = []
     for found in results:
         _, task, _ = TASKS.get(found["part"], ("", found["part"], []))
         for name, rate, rooms in found["rows"]:
@@ -198,7 +196,9 @@ reached, is asked for a way that solves it where plain PPO does not. That is so 
 ever finds the door: there is nothing to learn from until a curriculum begins near the lamp, or POET in rooms with wide
 doors.
 
-{chr(10).join(lines)}
+| task | policy | steps | unseen rooms | success | 95 % interval (Wilson) |
+|---|---|---|---|---|---|
+{chr(10).join(together(before, lines))}
 """
 
 
@@ -214,7 +214,8 @@ def main() -> int:
     if args.part:
         found = work(args.part, args.steps, args.rooms, args.seed)
         (RESULTS / f"{args.part}.json").write_text(json.dumps(found), encoding="utf-8")
-    page = render([json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))])
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    page = render(results, TARGET.read_text(encoding="utf-8"))
     print(page)
     if args.write:
         TARGET.write_text(page, encoding="utf-8")

@@ -1,0 +1,15 @@
+"""What benchmarks share that write a table: rows that were made on another machine stay until they are made anew."""
+
+from __future__ import annotations
+
+
+def rows(page: str, keys: int = 2) -> dict[tuple[str, ...], str]:
+    """The rows of a page's one table by their first cells; none where there is no table."""
+    lines = [line for line in page.splitlines() if line.startswith("|")][2:]
+    return {tuple(cell.strip() for cell in line.split("|")[1 : keys + 1]): line for line in lines}
+
+
+def together(before: str, made: list[str]) -> list[str]:
+    """The rows of the page `before` in their order, those made anew in their place, and new ones after them."""
+    table = "\n".join(("||", "||", *made))
+    return list((rows(before) | rows(table)).values())
