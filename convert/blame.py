@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from convert.graph import Graph, compute
 from convert.parity import LayerLoss
-from convert.quantise import layers_of
 from convert.ranges import Images
+from convert.rounding import layers_of
 
 CANDIDATES = 24  # operations whose own error is carried to the heads: those with the largest
 VALUES = 20_000_000  # numbers that are held at once: fewer images of larger networks are looked at

@@ -28,9 +28,6 @@ COMPARED = 32  # images on which outputs are compared
 BATCH = 8
 TIMED = 9
 WORST = "worst"
-NMS_INT8 = 0.47
-"""Suppression for int8 models: boxes move by rounding, and two neighbours that overlap by just less than Darknet's 0.45
-would lose one of them at random. More (0.5) costs 1.5 points of AP in doubled boxes."""
 AGAIN = {"none": 0.01, "float16": 0.05, "dynamic": 0.15, "int8": 0.2}  # share of detections that may get lost
 
 
@@ -89,7 +86,7 @@ def convert(
     if mode == "int8":
         quantised, layers = _quantise(model, inputs, decode, image, checks.keep_float, steps)
         flatbuffer = quantised.flatbuffer
-        decode_made = quantised.decode.model_copy(update={"nms_iou": max(decode.nms_iou, NMS_INT8)})
+        decode_made = quantised.decode
     else:
         steps.begin("converting")
         flatbuffer = _float(model, mode)

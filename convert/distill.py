@@ -3,24 +3,37 @@
 The student is the equalised network with weights and activations fake-quantised as the int8 model will have them;
 gradients pass the rounding as if it were not there (straight-through, Bengio et al. 2013, arXiv:1308.3432). It learns
 to give the float network's raw heads on the calibration images and their mirror images.
+
+What may move is what a few dozen photos can tell of and the float network hardly feels: the limits between which each
+activation is rounded (Esser et al., "Learned Step Size Quantization", 2020, arXiv:1902.08153), the factors between the
+channels that equalisation began with (as in Shao et al., "OmniQuant", 2023, arXiv:2308.13137), and the biases. Kernels
+themselves learn the photos by heart: on others the heads came out further from the float network's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from convert.equalise import channel_groups
 from convert.graph import Graph, Node
 from convert.ranges import BATCH, Advance, Images
+from convert.rounding import Rounding
 
 PART = 4  # images that are in memory together: half a batch, half the memory
 EPOCHS = 20
-RATE = 6e-5  # Adam's, going to 0 along a cosine; four times more did harm
+RATE = 0.01  # Adam's, going to 0 along a cosine; of the logarithm of a limit
+SCALES = 2.0  # times that: of the logarithm of a channel's factor
+BIASES = 0.01  # times that: of a bias, as a share of the range that its convolution's result is rounded in
+
+
+class Loss(Protocol):
+    """How far a student's heads are from its teacher's: a scalar, from one tensor for each head on either side."""
+
+    def __call__(self, teacher: list[Any], student: list[Any]) -> Any: ...
 
 
 class Learned(NamedTuple):
@@ -45,83 +58,55 @@ def steps_of(images: int) -> int:
     return EPOCHS * (images // BATCH) * BATCH
 
 
+def variance_loss(teacher: list[Any], student: list[Any]) -> Any:
+    """The heads' mean squared errors, each as a share of that head's variance."""
+    pairs = zip(teacher, student, strict=True)
+    return tf.add_n([tf.reduce_mean(tf.square(b - a)) / (tf.math.reduce_variance(a) + 1e-6) for a, b in pairs])
+
+
 def distill(
     graph: Graph,
-    observe: Callable[[Node, Any], Any],
+    rounding: Rounding,
     images: Images,
     advance: Advance = lambda count: None,
     seed: int = 0,
-    groups: Sequence[Sequence[NDArray[np.intp]]] = (),
-    weights: Callable[[Node, Any], Any] | None = None,
-    emphasis: Callable[[int, Any], Any] = lambda output, head: tf.ones_like(head),
+    loss: Loss = variance_loss,
 ) -> Learned:
-    """Train the weights of `graph` in place; where that does not bring the heads nearer, they stay.
+    """Train `graph` and the ranges of `rounding` in place; where that brings the heads no nearer, they stay.
 
     Args:
         graph: folded and equalised.
-        observe: rounds each activation as int8 will (`convert.quantise.Rounding`).
+        rounding: of that graph.
         images: calibration, (N, rows, columns, channels), at least `BATCH`.
         advance: told the number of images done.
         seed: of the order of the images and their mirroring.
-        groups: per head, sets of channels that count alike as sets (boxes, chances); without it a head is one set.
-        weights: a kernel as int8 will hold it; `fake_quantised` unless given.
-        emphasis: how much each value of a head counts, from the head's number and what the float network gave there.
+        loss: what is made small.
     """
     # TensorFlow has no gradient of a dilated convolution on a CPU.
     if len(images) < BATCH or any(node.dilations != (1, 1) for node in graph.nodes.values()):
         return Learned(0, 0.0, 0.0, False)
-    rounded = weights or fake_quantised
-    # All weights are one variable: of many, the optimiser makes a graph that takes longer to build than to run.
-    pieces = [
-        (name, what, value)
-        for name, node in graph.nodes.items()
-        for what, value in (("kernel", node.kernel), ("bias", node.bias))
-        if value is not None
-    ]
-    flat = tf.Variable(np.concatenate([value.ravel() for *_, value in pieces]))
+    moves = _Moves(graph, rounding)
+    moved = tf.Variable(np.zeros(moves.size, np.float32))
 
-    def weights_in(vector: Any) -> dict[tuple[str, str], Any]:
-        parts = tf.split(vector, [value.size for *_, value in pieces])
-        return {
-            (name, what): tf.reshape(part, value.shape)
-            for (name, what, value), part in zip(pieces, parts, strict=True)
-        }
-
-    def loss_of(x: Any, teacher: Any) -> Any:
-        held = weights_in(flat)
-
-        def student_weights(node: Node) -> tuple[Any, Any]:
-            kernel = held.get((node.name, "kernel"))
-            return None if kernel is None else rounded(node, kernel), held.get((node.name, "bias"))
-
-        student = graph.run(x, observe, student_weights)
-        losses = []
-        for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
-            counts = emphasis(index, want)
-            for channels in groups[index] if groups else [np.arange(want.shape[-1])]:
-                part = tf.gather(want, channels, axis=-1)
-                # Each counts by its own variance: the largest numbers are not the most important ones.
-                error = tf.square(tf.gather(have, channels, axis=-1) - part) * tf.gather(counts, channels, axis=-1)
-                losses.append(tf.reduce_mean(error) / (tf.math.reduce_variance(part) + 1e-6))
-        return tf.add_n(losses)
+    def loss_of(x: Any, teacher: list[Any]) -> Any:
+        return loss(teacher, moves.student(moved, x))
 
     total = EPOCHS * (len(images) // BATCH)
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, total)
-    optimiser = keras.optimizers.Adam(schedule)
-    optimiser.build([flat])
+    optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(RATE, total))
+    optimiser.build([moved])
     teach = tf.function(graph.run, autograph=False)
 
-    gathered = tf.Variable(tf.zeros_like(flat))
+    gathered = tf.Variable(tf.zeros_like(moved))
 
     @tf.function(autograph=False)
     def gather(x: Any, teacher: Any) -> None:
         with tf.GradientTape() as tape:
-            loss = loss_of(x, teacher)
-        gathered.assign_add(tape.gradient(loss, flat) * (PART / BATCH))
+            error = loss_of(x, teacher)
+        gathered.assign_add(tape.gradient(error, moved) * (PART / BATCH))
 
     @tf.function(autograph=False)
     def step() -> None:
-        optimiser.apply_gradients([(gathered, flat)])
+        optimiser.apply_gradients([(gathered, moved)])
         gathered.assign(tf.zeros_like(gathered))
 
     measure = tf.function(loss_of, autograph=False)
@@ -150,20 +135,74 @@ def distill(
     after = mean_loss()
     if not after < before:
         return Learned(total, before, after, False)
-    for (name, what), value in weights_in(flat).items():
-        setattr(graph.nodes[name], what, value.numpy())
+    moves.settle(moved)
     return Learned(total, before, after, True)
 
 
-def fake_quantised(node: Node, kernel: Any) -> Any:
-    """The kernel of a convolution as TFLite stores it."""
-    shape = tf.shape(kernel)
-    return tf.reshape(stored(tf.reshape(kernel, [shape[0], shape[1], -1]) if node.op == "depthwise" else kernel), shape)
+class _Moves:
+    """What training moves, as one vector that begins at 0: of many variables the optimiser makes a graph that takes
+    longer to build than to run."""
+
+    def __init__(self, graph: Graph, rounding: Rounding) -> None:
+        self._graph, self._rounding = graph, rounding
+        self._groups = channel_groups(graph)
+        self._limited = [node.name for node in graph.nodes.values() if node.op != "input" and rounding.rounds(node)]
+        self._limits = np.array([rounding.limits(graph.nodes[name]) for name in self._limited], np.float32)
+        self._biased = [node for node in graph.nodes.values() if node.bias is not None]
+        scales = 1 + max(int(own.max(initial=0)) for own in self._groups.values())
+        self._sizes = [self._limits.size, scales, *(node.channels for node in self._biased)]
+        self.size = sum(self._sizes)
+
+    def _at(self, vector: Any) -> tuple[dict[str, Any], dict[str, tuple[Any, Any]]]:
+        """Limits by node, each (2,), and kernels and biases."""
+        limits, scales, *biases = tf.split(vector, self._sizes)
+        limits = tf.reshape(limits, self._limits.shape)
+        ranges = dict(zip(self._limited, tf.unstack(self._limits * tf.exp(limits)), strict=True))
+        factors = tf.concat([tf.ones(1), tf.exp(SCALES * scales[1:])], 0)  # group 0 keeps its scale
+        weights = {}
+        for node, moved in zip(self._biased, biases, strict=True):
+            assert node.kernel is not None
+            low, high = self._rounding.limits(node)
+            into = tf.gather(factors, self._groups[node.inputs[0]])[:, None]
+            out = tf.gather(factors, self._groups[node.name])
+            kernel = node.kernel * (into / (tf.reshape(out, node.kernel.shape[2:]) if node.op == "depthwise" else out))
+            weights[node.name] = kernel, (node.bias + BIASES * (high - low) * moved) / out
+        return ranges, weights
+
+    def student(self, vector: Any, x: Any) -> list[Any]:
+        """The heads of the rounded network."""
+        ranges, weights = self._at(vector)
+
+        def observe(node: Node, value: Any) -> Any:
+            if node.name not in ranges:
+                return self._rounding.observe(node, value)
+            return _rounded(value, *tf.unstack(ranges[node.name]))
+
+        def weights_of(node: Node) -> tuple[Any, Any]:
+            kernel, bias = weights.get(node.name, (None, None))
+            return None if kernel is None else self._rounding.weights(node, kernel), bias
+
+        return self._graph.run(x, observe, weights_of)
+
+    def settle(self, vector: Any) -> None:
+        """Put what was learnt into the graph and its ranges."""
+        ranges, weights = self._at(vector)
+        self._rounding.found.update({name: (float(low), float(high)) for name, (low, high) in ranges.items()})
+        for name, (kernel, bias) in weights.items():
+            self._graph.nodes[name].kernel, self._graph.nodes[name].bias = kernel.numpy(), bias.numpy()
 
 
-def stored(kernel: Any) -> Any:
-    """A kernel (..., outputs) as TFLite stores it: int8, symmetric, one scale per output."""
-    largest = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(kernel), list(range(len(kernel.shape) - 1))), 1e-9))
-    return tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        kernel, -largest, largest, num_bits=8, narrow_range=True
-    )
+@tf.custom_gradient
+def _rounded(value: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """A value as int8 holds it between limits that learn: what is cut off pulls at its limit, and the rounding errors
+    within tell whether the steps should be finer."""
+    made = tf.quantization.fake_quant_with_min_max_vars(value, low, high, num_bits=8)
+
+    def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+        within, below, above = tf.raw_ops.FakeQuantWithMinMaxVarsGradient(
+            gradients=upstream, inputs=value, min=low, max=high, num_bits=8, narrow_range=False
+        )
+        wider = tf.reduce_sum(within * (made - value)) / (high - low)
+        return within, below - wider, above + wider
+
+    return made, gradient

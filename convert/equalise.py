@@ -64,13 +64,7 @@ def equalise(graph: Graph, extents: dict[str, Extent]) -> Evened:
         graph: the network, batch normalisation folded.
         extents: per node what its channels reach on calibration images.
     """
-    ties = _Ties()
-    ids: dict[str, Ids] = {}
-    for node in graph.nodes.values():
-        ids[node.name] = _channels(node, [ids[name] for name in node.inputs], ties)
-    for name in graph.outputs:
-        ties.pin(ids[name])
-    groups = {name: np.array([ties.find(item) for item in own], np.intp) for name, own in ids.items()}
+    groups = channel_groups(graph)
     ratios: dict[int, float] = {}
     for name, own in groups.items():
         largest = np.maximum(extents[name].high, -extents[name].low)
@@ -93,6 +87,24 @@ def equalise(graph: Graph, extents: dict[str, Extent]) -> Evened:
         factors.append(1.0 / out)
     all_factors = np.concatenate([np.ones(1), *factors])
     return Evened(len(all_factors) - 1, int((all_factors > 1.01).sum()), float(all_factors.max()))
+
+
+def channel_groups(graph: Graph) -> dict[str, Ids]:
+    """By node the group of each of its channels, (channels,): one factor for a group changes nothing in the outputs.
+
+    Groups are numbered without gaps; that of number 0 keeps its scale.
+    """
+    ties = _Ties()
+    ids: dict[str, Ids] = {}
+    for node in graph.nodes.values():
+        ids[node.name] = _channels(node, [ids[name] for name in node.inputs], ties)
+    for name in graph.outputs:
+        ties.pin(ids[name])
+    numbers = {0: 0}
+    return {
+        name: np.array([numbers.setdefault(ties.find(item), len(numbers)) for item in own.tolist()], np.intp)
+        for name, own in ids.items()
+    }
 
 
 def _channels(node: Node, inputs: list[Ids], ties: _Ties) -> Ids:

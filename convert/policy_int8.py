@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from convert.distill import stored
+from convert.rounding import stored
 
 Floats = NDArray[np.float32]
 Range = tuple[float, float]

@@ -20,21 +20,19 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from convert import ranges
-from convert.distill import distill, fake_quantised, steps_of
+from convert.distill import distill, steps_of
 from convert.equalise import equalise
 from convert.errors import ConvertError
-from convert.graph import COMPOSED, Graph, Node
+from convert.graph import Graph
 from convert.keras_graph import from_keras
 from convert.mirror import mirror
 from convert.ranges import Advance, Images
+from convert.rounding import Rounding, layers_of
 from convert.tflite import export
 from edge.manifest import DarknetDecode, DarknetHead
 
 ROOM = 1.25  # how far a head's range may grow for the sake of its boxes
 SEEN = 30.0  # how much more a candidate that the float network is sure of counts in training than an empty one
-
-# After these a range is stated; the others (pad, maxpool, resize, slice, moves) keep the scale of what they read.
-MEASURED = ("conv", "depthwise", "relu", "leaky", "curve", "add", "concat", "other")
 
 
 def work(images: int) -> int:
@@ -90,13 +88,7 @@ def int8(
     decode = enlarge_boxes(graph, decode, images)
     found = ranges.ranges(graph, images, advance)
     rounding = Rounding(graph, found, value_range, floats)
-    groups: list[list[NDArray[np.intp]]] = [[np.arange(graph.nodes[name].channels)] for name in graph.outputs]
-    for head in decode.heads:
-        groups[head.output] = list(channel_sets(head, decode.classes))
-    learned = distill(
-        graph, rounding.observe, images, advance, groups=groups, weights=rounding.weights,
-        emphasis=partial(emphasis, decode),
-    )  # fmt: skip
+    learned = distill(graph, rounding, images, advance, loss=partial(heads_loss, decode))
     flatbuffer = emit(rounding, images)
     convolutions = sum(node.kernel is not None for node in graph.nodes.values())
     done = (
@@ -114,6 +106,21 @@ def channel_sets(head: DarknetHead, classes: int) -> tuple[NDArray[np.intp], NDA
     """The channels of a head that hold boxes (x, y, w, h), and those of objectness and classes."""
     channels = np.arange(len(head.anchors) * (5 + classes)).reshape(-1, 5 + classes)
     return channels[:, :4].reshape(-1), channels[:, 4:].reshape(-1)
+
+
+def heads_loss(decode: DarknetDecode, teacher: list[Any], student: list[Any]) -> Any:
+    """Mean squared errors of boxes and of chances, each as a share of its own variance: the largest numbers are not the
+    most important ones."""
+    sets: list[Any] = [[np.arange(head.shape[-1])] for head in teacher]
+    for head in decode.heads:
+        sets[head.output] = channel_sets(head, decode.classes)
+    losses = []
+    for index, (want, have) in enumerate(zip(teacher, student, strict=True)):
+        weighted = tf.square(have - want) * emphasis(decode, index, want)
+        for channels in sets[index]:
+            error = tf.reduce_mean(tf.gather(weighted, channels, axis=-1))
+            losses.append(error / (tf.math.reduce_variance(tf.gather(want, channels, axis=-1)) + 1e-6))
+    return tf.add_n(losses)
 
 
 def emphasis(decode: DarknetDecode, output: int, head: Any) -> Any:
@@ -157,88 +164,6 @@ def enlarge_boxes(graph: Graph, decode: DarknetDecode, images: Images) -> Darkne
     return decode.model_copy(update={"heads": tuple(heads)})
 
 
-class Rounding:
-    """Which values of a graph are int8, and what rounding makes of them.
-
-    Args:
-        graph: folded and equalised.
-        found: ranges by node.
-        value_range: of the input.
-        floats: layers whose results stay float.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        found: dict[str, tuple[float, float]],
-        value_range: tuple[float, float] = (0, 1),
-        floats: frozenset[str] = frozenset(),
-    ) -> None:
-        self.graph, self._found, self._value_range = graph, found, value_range
-        layers = layers_of(graph)
-        self._floats = {name for name in graph.nodes if layers[name] in floats}
-        self._int8: dict[str, bool] = {}
-        for node in reversed(graph.nodes.values()):
-            if _fused(graph, node):
-                self._int8[node.name] = self._int8[graph.users(node.name)[0].name]
-            elif node.op in MEASURED or node.op == "input":
-                self._int8[node.name] = node.name not in self._floats
-        for node in graph.nodes.values():
-            if node.name not in self._int8:
-                self._int8[node.name] = self._int8[node.inputs[0]]
-            elif node.op == "concat" and not any(self._int8[name] for name in node.inputs):
-                self._int8[node.name] = False  # it only joins values that are float
-
-    @property
-    def mixed(self) -> bool:
-        """Whether some of the arithmetic is in float."""
-        others = any(node.op == "other" or node.curve in COMPOSED for node in self.graph.nodes.values())
-        return bool(self._floats) or others
-
-    @property
-    def heads_int8(self) -> bool:
-        """Whether all outputs are int8."""
-        return all(self._int8[name] for name in self.graph.outputs)
-
-    def rounds(self, node: Node) -> bool:
-        """Whether a range of its own is stated for the node's value."""
-        stated = node.op == "input" or (node.op in MEASURED and not _fused(self.graph, node))
-        return stated and self._int8[node.name]
-
-    def observe(self, node: Node, value: Any) -> Any:
-        """For `Graph.run`: each value as int8 will hold it."""
-        if not self.rounds(node):
-            return value
-        low, high = self._value_range if node.op == "input" else self._found[node.name]
-        return tf.quantization.fake_quant_with_min_max_args(value, low, max(high, low + 1e-6), num_bits=8)
-
-    def weights(self, node: Node, kernel: Any) -> Any:
-        """A kernel as the model will hold it."""
-        return fake_quantised(node, kernel) if self._int8[node.inputs[0]] and self._int8[node.name] else kernel
-
-    def simulate(self) -> Callable[[Any], list[Any]]:
-        """A compiled function from images to the heads that the rounding leads to."""
-
-        @tf.function(input_signature=[tf.TensorSpec((None, *self.graph.input_shape), tf.float32)], autograph=False)
-        def simulate(x: Any) -> list[Any]:
-            return self.graph.run(
-                x,
-                self.observe,
-                lambda node: (None, None) if node.kernel is None else (self.weights(node, node.kernel), node.bias),
-            )
-
-        return simulate
-
-
-def layers_of(graph: Graph) -> dict[str, str]:
-    """By node the layer that it belongs to: an activation and what keeps a scale belong to what they follow."""
-    layers: dict[str, str] = {}
-    for node in graph.nodes.values():
-        own = node.op in ("relu", "leaky", "curve") or node.op not in MEASURED
-        layers[node.name] = layers[node.inputs[0]] if own and node.inputs else node.name
-    return layers
-
-
 def emit(rounding: Rounding, images: Images) -> bytes:
     """The flatbuffer of a graph with these ranges."""
     graph = rounding.graph
@@ -248,10 +173,3 @@ def emit(rounding: Rounding, images: Images) -> bytes:
         lambda x: graph.run(x, rounding.observe), (1, *graph.input_shape), graph.variables, "int8", samples,
         integer_io="both" if rounding.heads_int8 else "input",
     )  # fmt: skip
-
-
-def _fused(graph: Graph, node: Node) -> bool:
-    """Whether TFLite computes the node and the ReLU after it in one, so that there is no tensor between."""
-    users = graph.users(node.name)
-    only = len(users) == 1 and node.name not in graph.outputs
-    return only and (users[0].op == "relu" or users[0].curve == "relu6") and node.op in ("conv", "depthwise", "add")

@@ -11,7 +11,7 @@ from convert.graph import Graph
 from convert.images import noise
 from convert.keras_graph import from_keras
 from convert.mirror import mirror
-from convert.quantise import Rounding
+from convert.rounding import Rounding
 
 NEVER = (1, 4)  # channels of the network that stay below zero
 
