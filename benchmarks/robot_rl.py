@@ -179,7 +179,10 @@ def work(part: str, steps: int, rooms: int, seed: int) -> dict[str, Any]:
 
 def render(results: list[dict[str, Any]], before: str) -> str:
     """The page; rows of which nothing is known here are those of the page `before`."""
-    lines = []
+    lines = [
+        "| task | policy | steps | unseen rooms | success | 95 % interval (Wilson) |",
+        "|---|---|---|---|---|---|",
+    ]
     for found in results:
         _, task, _ = TASKS.get(found["part"], ("", found["part"], []))
         for name, rate, rooms in found["rows"]:
@@ -196,9 +199,7 @@ reached, is asked for a way that solves it where plain PPO does not. That is so 
 ever finds the door: there is nothing to learn from until a curriculum begins near the lamp, or POET in rooms with wide
 doors.
 
-| task | policy | steps | unseen rooms | success | 95 % interval (Wilson) |
-|---|---|---|---|---|---|
-{chr(10).join(together(before, lines))}
+{chr(10).join([*lines[:2], *together(before, chr(10).join(lines))])}
 """
 
 
