@@ -291,11 +291,12 @@ def test_a_rotated_run_is_replayed_over_all_its_parts(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    record(Path("parts"), "person", 8.0, task="person", seed=5, rotation=Rotation(max_bytes=1_000_000))
+    # Files change each half second of the wall clock at the soonest, in which a fast machine runs 10 s.
+    record(Path("parts"), "person", 24.0, task="person", seed=5, rotation=Rotation(max_bytes=1_000_000))
     files = sorted(Path("parts").iterdir())
     assert len(files) >= 2
     code, found, _ = run(capsys, "parts", "--exact")
-    assert code == 0 and found["policy"]["iterations"] == 400 and not found["policy"]["begins_late"]
+    assert code == 0 and found["policy"]["iterations"] == 1200 and not found["policy"]["begins_late"]
     assert run(capsys, *map(str, reversed(files)), "--exact", "--save", "again.png")[0] == 0
     code, found, told = run(capsys, str(files[-1]))
     assert found["policy"]["begins_late"] and "does not begin with the run" in told

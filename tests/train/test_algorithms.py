@@ -40,6 +40,7 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_numbers(
     task = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
     command = [task, "--algo", algo, "--seed", "3", "--run"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
+    monkeypatch.setattr("train.session.CHECKPOINTS", 10**6)  # one after each iteration
     assert training.main([*command, str(whole), *QUICK[algo]]) == 0
     add = History.add
     with monkeypatch.context() as patch:
@@ -50,7 +51,6 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_numbers(
             return add(self, iteration)  # type: ignore[arg-type]
 
         patch.setattr(History, "add", interrupt)
-        patch.setattr("train.session.CHECKPOINTS", 10**6)  # one after each iteration
         assert training.main([*command, str(cut), *QUICK[algo]]) == 130
     assert RunFolder.open(cut).load_policy().output_shape == (None, 1 if algo == "sac" else 2)
     assert training.main([*command, str(cut), "--resume"]) == 0

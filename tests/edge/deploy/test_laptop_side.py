@@ -258,7 +258,12 @@ def test_deploy_sh_is_clean() -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.skipif(not (shutil.which("ssh") and shutil.which("rsync")), reason="ssh or rsync is not installed")
+NEEDS_RSYNC = pytest.mark.skipif(
+    not (shutil.which("ssh") and shutil.which("rsync")), reason="ssh or rsync is not installed"
+)
+
+
+@NEEDS_RSYNC
 def test_a_robot_that_is_not_there_is_told_in_the_table() -> None:
     words = ["127.0.0.1:1", "nobody@127.0.0.1:2", "--robot", EXAMPLE, "--sim"]
     environment = {"EDGEBOT_PYTHON": sys.executable, "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
@@ -267,6 +272,7 @@ def test_a_robot_that_is_not_there_is_told_in_the_table() -> None:
     assert done.stderr.count("FAILED: it cannot be reached (ssh: connect to host 127.0.0.1 port") == 2
 
 
+@NEEDS_RSYNC
 def test_the_reports_of_the_hardware_tests_come_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
