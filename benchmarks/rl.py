@@ -182,7 +182,7 @@ Written by `python benchmarks/rl.py --write`; last run {told["date"]}, {told["ma
 median of the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes for each seed; the bound is of
 their paired difference as a share of the return and should stay above {-MAY_LOSE:.0%}. A row is finished with {SEEDS}
 seeds; what is missing is made by the same program, which goes on where it stopped. LunarLander's settings were chosen
-on seeds from 100 on; those of DQN and REINFORCE were changed again after some of the seeds below failed by others.
+on seeds from 100 on; those of DQN and REINFORCE were changed again after some seeds below failed with earlier ones.
 
 {chr(10).join(lines)}
 """
