@@ -42,7 +42,7 @@ FIRST_SEED = 1_000_000  # below it rooms are for training and tuning
 LIMIT_S = {"light": 30.0, "range": 45.0, "person": 60.0, "follow": 75.0}
 SEEING = {
     "person": ("person", "sighting"),
-    "follow": ("follow", "crowd", "likelihood", "sighting", "someone", "trail", "walker", "watch"),
+    "follow": ("follow", "crowd", "likelihood", "recognition", "sighting", "someone", "trail", "walker", "watch"),
 }  # tasks, modules of their policies
 FOLLOW_PX = (320, 240)  # of a frame while following: the detector takes 192 x 144, and rendering costs the most
 COAST_S = 0.5  # after the last command, until the robot stands and is judged

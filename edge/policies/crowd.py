@@ -3,30 +3,26 @@
 Each person known has a filter over place and speed (`edge.policies.walker`) and a memory of their clothes
 (`edge.perception.appearance`). What a frame shows is given to all of them at once, so that the sum of the costs is
 least (`edge.policies.likelihood`): whoever walks between the robot and somebody else is known as themselves, and not
-taken for whom they hide.
+taken for whom they hide. Where the one who is followed was mistaken all the same, their clothes tell in the end
+(`edge.policies.recognition`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import replace
 
 import numpy as np
 
 from edge.perception.appearance import Look
-from edge.policies.likelihood import LONG_S, LOST_S, cost_of, give
-from edge.policies.memory import wrap
+from edge.policies import recognition
+from edge.policies.likelihood import cost_of, give
 from edge.policies.sighting import Sight
-from edge.policies.someone import ALIKE, CUT_SPREAD, KNOWN, LEAST_SPREAD_M, MIDDLE, RECENT, SURE, Echo, Seen, Someone
+from edge.policies.someone import CUT_SPREAD, KNOWN, LEAST_SPREAD_M, Echo, Seen, Someone
 from edge.policies.walker import Pose, Walker
 from edge.types import Detection
 
-UNLIKE = 0.38  # whoever looks more unlike themselves may be somebody else; those who are less, the one who is lost
-BEFORE_M = 0.4  # one so much nearer than another is not the same
-OFTEN = 5  # frames on which somebody stood beside the target
 BEHIND_S, IN_SIGHT = 5.0, 0.5  # so long somebody may be hidden; bearings well inside the frame, rad
-NOBODY = 0.65  # whoever has looked so unlike the one who is followed is not
 KEEP_S = 8.0  # how long others are remembered who are not seen
 
 Measure = Callable[[Someone, Sight, Detection, Pose, float], None]
@@ -96,7 +92,8 @@ class Crowd:
             measure(one, what.sight, what.item, eye, ago)
             look = None if what.hidden else what.worn(one.walker.seen_from(eye, ago)[0])
             if look is not None:
-                one.learn(look, what.alone or (one is self.target and not one.doubted))
+                one.looked_at = stamp
+                one.learn(look, not one.doubted if one is self.target else what.alone)
                 self._compare(one, look)
         for column, what in enumerate(seen):
             if column in owner or what.item.track is None:
@@ -108,7 +105,7 @@ class Crowd:
                     self._compare(one, one.clothes)
         if self.target is not None and self.target.item is None:
             _behind(self.target, [(owner.get(column), what) for column, what in enumerate(seen)], eye, ago, stamp)
-        if self.target is not None and self.target.item is not None:
+        if self.target is not None and self.target.item is not None and recognition.is_themselves(self.target):
             for one in self.others:
                 one.beside += one.item is not None and _apart(one, self.target, eye)
         self.others = [one for one in self.others if stamp - one.walker.seen_at < (KEEP_S if one.looks else 1.0)]
@@ -116,70 +113,24 @@ class Crowd:
         return None if heard is None else owner.get(heard)
 
     def _compare(self, one: Someone, look: Look) -> None:
-        """Take in how unlike the one who is followed somebody else looks."""
-        if self.target is not None and one is not self.target and self.target.clothes is not None:
-            apart = self.target.unlike(look)
-            one.seems = apart if one.seems is None else one.seems + RECENT * (apart - one.seems)
+        if self.target is not None and one is not self.target:
+            recognition.compare(self.target, one, look)
 
     def _recognise(self, stamp: float, eye: Pose) -> None:
         """Whether somebody else, by their clothes, is the one who is followed."""
         target = self.target
         if target is None or target.clothes is None or target.looks < KNOWN:
             return
-        missing = stamp - target.walker.seen_at
-        lost = missing > LOST_S
-        if lost or any(_mistakable(one, target, eye, stamp) for one in self.others):
-            target.doubted = True
-        elif target.strange < UNLIKE:
-            target.doubted = False
-        if not lost and (target.strange < UNLIKE or not target.doubted):
+        if not recognition.doubt(target, self.others, eye, stamp):
             return
-        rivals = [
-            one
-            for one in self.others
-            if one.sight is not None and one.looks >= 3 and one.seems is not None
-            and (not lost or one.beside < OFTEN or _changed(one, target) or _near(one, target, eye)
-                 or (missing > LONG_S and one.seems < UNLIKE))
-        ]  # fmt: skip
-        best = min(rivals, key=_seems, default=None)
-        most = min(ALIKE, target.strange - 0.15) if not lost else ALIKE if missing > LONG_S else UNLIKE
-        found = best is not None and _seems(best) <= most
-        if not lost and (found or target.strange > NOBODY):  # who was followed of late is somebody else
-            self.others.append(replace(target, clothes=target.recent, looks=KNOWN, strange=0.3, seems=target.strange))
-            target.walker = copy(target.walker)
-            target.walker.seen_at = stamp - LOST_S
-            target.track = target.recent = target.sight = target.item = None
-            target.strange = 0.3
-        if found and best is not None:
-            target.walker, target.track, target.recent = best.walker, best.track, None
-            target.sight, target.item, target.strange = best.sight, best.item, _seems(best)
-            self.others = [one for one in self.others if one is not best]
-
-
-def _seems(one: Someone) -> float:
-    return MIDDLE if one.seems is None else one.seems
-
-
-def _mistakable(one: Someone, target: Someone, eye: Pose, stamp: float) -> bool:
-    """Whether somebody is so near the one who is followed that one may be taken for the other."""
-    if stamp - one.walker.seen_at > LOST_S:
-        return False
-    (far, side), (away, bearing) = one.walker.seen_from(eye), target.walker.seen_from(eye)
-    reach = 0.3 + one.walker.spread(eye) + target.walker.spread(eye)
-    return abs(far - away) < reach and abs(wrap(side - bearing)) * min(far, away) < 0.35
-
-
-def _changed(one: Someone, target: Someone) -> bool:
-    """Whether somebody who used to wear other clothes than the one who is followed now wears theirs."""
-    return target.unlike(one.clothes) > ALIKE and _seems(one) < SURE
-
-
-def _near(one: Someone, other: Someone, eye: Pose) -> bool:
-    """Whether two may be the same by where they are: one box, now and then two, was begun as somebody else."""
-    (far, side), (away, bearing) = one.walker.seen_from(eye), other.walker.seen_from(eye)
-    apart, unlike = abs(wrap(side - bearing)), _seems(one)
-    reach = 0.8 if unlike < SURE - 0.1 else 0.15 + other.walker.bearing_spread(eye)
-    return apart < reach and abs(far - away) < BEFORE_M
+        found = recognition.rival(target, self.others, eye, stamp)
+        if found is not None or recognition.is_somebody_else(target, stamp):
+            other = recognition.let_go(target, stamp)
+            if other is not None:
+                self.others.append(other)
+        if found is not None:
+            recognition.take_place(target, found)
+            self.others = [one for one in self.others if one is not found]
 
 
 def _behind(target: Someone, seen: Sequence[tuple[Someone | None, Seen]], eye: Pose, ago: float, stamp: float) -> None:
@@ -205,7 +156,7 @@ def _begin(what: Seen, eye: Pose, now: float, stamp: float) -> Someone:
     if distance is None:
         distance, spread = what.away, 0.35 * what.away
     one = Someone(Walker(eye, distance, max(spread, 0.1), what.sight.bearing, now), what.item.track)
-    one.walker.seen_at = stamp
+    one.walker.seen_at = one.since = stamp
     one.sight, one.item = what.sight, what.item
     if what.look is not None and not what.hidden:
         one.learn(what.look)
@@ -217,7 +168,7 @@ def _apart(one: Someone, other: Someone, eye: Pose) -> bool:
     assert one.item is not None and other.item is not None
     if not _overlap(one.item, other.item):
         return True
-    return abs(one.walker.seen_from(eye)[0] - other.walker.seen_from(eye)[0]) > BEFORE_M
+    return abs(one.walker.seen_from(eye)[0] - other.walker.seen_from(eye)[0]) > recognition.BEFORE_M
 
 
 def _again(what: Seen, seen: Sequence[Seen], owner: dict[int, Someone]) -> bool:

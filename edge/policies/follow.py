@@ -65,9 +65,10 @@ class FollowPolicy:
     STAND_S, ROUND_S = 1.2, 3.0  # so long stopped, it goes round what stands in the way, for so long
     RIM_RAD = 0.42  # whoever is farther aside is nearly out of the frame
     STANDS_MPS = 0.15  # whoever is slower stands
-    PASS_S = 3.0  # so long it waits for those who pass between
+    PASS_M, PASS_S = 0.8, 3.0  # who passes between, so near, is waited for, so long
     SWEEP_RAD, SWEEP_S = 0.8, 2.6  # then it looks so far to both sides of there, for so long, before it turns round
     LONG_S = 3.0  # after so long out of sight, where they were says nothing any more
+    CLOSE_M = 0.6  # from others it backs off where they are nearer
     BACK_OWN_MPS = 0.12  # where it has just driven there is no furniture
     BACK_MPS = 0.045  # nobody looks behind: so slow that a touch does no harm
 
@@ -219,13 +220,12 @@ class FollowPolicy:
         pose = (here.x, here.y, here.yaw)
         distance, bearing = person.seen_from(pose, ago=-0.15)
         heard, stamp = self._nearest
-        if now - stamp < 0.4:
-            distance = min(distance, heard)
-        speed = person.leaving(pose) + 1.2 * (distance - self.DISTANCE_M)
+        near = heard if now - stamp < 0.4 else math.inf  # how far away somebody else is
+        speed = min(person.leaving(pose) + 1.2 * (distance - self.DISTANCE_M), 1.2 * (near - self.CLOSE_M))
         if speed <= 0.03 or distance < self.DISTANCE_M - 0.1:
             most = self.BACK_MPS if not self._came_from_behind() else self.BACK_OWN_MPS
-            back = max(-most, min(0.0, speed)) if distance < self.DISTANCE_M - 0.12 else 0.0
-            return Twist(back, max(-1.8, min(1.8, 2.5 * bearing)))
+            close = distance < self.DISTANCE_M - 0.12 or near < self.CLOSE_M
+            return Twist(max(-most, min(0.0, speed)) if close else 0.0, max(-1.8, min(1.8, 2.5 * bearing)))
         return self._drive(distance, bearing, now, min(speed, self.SPEED_MPS))
 
     def _came_from_behind(self) -> bool:
@@ -279,8 +279,8 @@ class FollowPolicy:
         pose = (here.x, here.y, here.yaw)
         away = [one.walker.seen_from(pose) for one in self._crowd.others if now - one.walker.seen_at < 0.5]
         room = self._config.radius_m + BODY_M + 0.15
-        if not any(far < min(distance - 0.2, 1.0) and abs(side) < 1.0 and far * abs(math.sin(side)) < room
-                   for far, side in away):  # fmt: skip
+        near, rim = min(distance - 0.2, self.PASS_M), self.RIM_RAD
+        if not any(far < near and abs(side) < rim and far * abs(math.sin(side)) < room for far, side in away):
             self._waits_since = None
             return False
         if self._waits_since is None:

@@ -14,21 +14,23 @@ import numpy as np
 
 from edge.perception.assignment import assign
 from edge.policies.memory import wrap
-from edge.policies.someone import KNOWN, LEAST_SPREAD_M, MIDDLE, SURE, Echo, Seen, Someone
+from edge.policies.someone import ALIKE, KNOWN, LEAST_SPREAD_M, MIDDLE, SETTLED, Echo, Seen, Someone
 from edge.policies.walker import Pose
 
 COLOUR, COLOURS = 25.0, (-5.0, 6.0)  # the clothes' log-likelihood ratio falls by so much; its limits
 WILD = 4.0  # no distance seen speaks more against somebody: a thing may hide their feet
 DEAF = 9.0  # nor one heard
+ASTRAY = 8.0  # nor a bearing: where the robot spins, what it reckons of its own turn is late
 ECHO_SPREAD_M = 0.1  # of one that is heard: an arm or a foot is nearer than the middle
 OTHER_ECHO, STRAY = 0.25, 0.01  # density per m of echoes of things, where no box covers the cone; and where one does
 NEW_ECHO = 0.4  # of those of people not known yet
+ASIDE = 2.0  # speaks against whoever is at the cone's rim: little of the sound falls on them
 BEYOND_M = 0.3  # who stands so much nearer than the echo, in the cone, would have been heard
 NEW = 0.06  # density of people not known yet, and of mistakes: per rad and m
 NAMED = 1.0  # log-likelihood ratio of having the identity that the tracker gave them before
 HIDDEN = 0.4  # so much of it counts for whom somebody may hide
 LOST_S = 0.5  # unseen for so long, they may have come out elsewhere
-LONG_S, SURELY_NOT = 3.0, 0.7  # until then only looks that differ more are not theirs
+LONG_S, SURELY_NOT = 3.0, 0.78  # until then only looks that differ more are not theirs
 LEGS_ONLY_M, LEGS_BROAD_M = 0.5, 0.31  # nearer than this the frame shows no more than legs, so broad
 WHOLE_M, BROAD_M = 0.8, 0.56  # and from here on shoulders and arms too
 BREADTH_SPREAD = 0.3  # of a breadth, as a share: arms and steps widen it
@@ -40,7 +42,7 @@ def cost_of(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> fl
     sight, walker = what.sight, one.walker
     distance, bearing = walker.seen_from(eye, ago)
     spread = math.hypot(walker.bearing_spread(eye), what.bearing_spread)
-    cost = _normal(aside(sight.bearing - bearing, what.breadth, distance), spread)
+    cost = _normal(aside(sight.bearing - bearing, what.breadth, distance), spread, ASTRAY)
     if sight.distance is None:
         cost += _breadth(what, distance, walker.spread(eye))
     else:
@@ -53,7 +55,7 @@ def cost_of(one: Someone, what: Seen, eye: Pose, ago: float, stamp: float) -> fl
         apart = one.differs(what.worn(distance))
         # Where their place is not known any more, the clothes have to tell.
         lost = stamp - walker.seen_at
-        if one.looks >= KNOWN and lost > LOST_S and apart > (SURE if lost > LONG_S else SURELY_NOT):
+        if one.looks >= SETTLED and lost > LOST_S and apart > (ALIKE if lost > LONG_S else SURELY_NOT):
             return math.inf
         told = max(low, min(high, COLOUR * (MIDDLE - apart)))
         cost -= told * (HIDDEN if what.hidden else 1.0) * min(1.0, one.looks / KNOWN)
@@ -113,7 +115,7 @@ def give(
                 total = -math.log(NEW_ECHO)
                 for row, (distance, spread) in enumerate(known):
                     wrong = _normal(echo.distance - distance, math.hypot(spread, ECHO_SPREAD_M), DEAF)
-                    tried[row, thrower] += wrong - total
+                    tried[row, thrower] += wrong - total + ASIDE * echo.aside[thrower] ** 2
         pairs = [(int(row), int(column)) for row, column in zip(*assign(tried, limit), strict=True)]
         ways.append((total + sum(tried[pair] - limit for pair in pairs), pairs, thrower))
     _, pairs, thrower = min(ways, key=lambda way: way[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,11 +15,12 @@ BEARING_SPREAD = 0.04  # rad
 CUT_SPREAD = 0.1  # the same, where the frame or somebody else cuts a side off
 LEAST_SPREAD_M = 0.08  # of a distance: errors repeat from frame to frame
 
-ALIKE = 0.55  # looks at one person differ by 0.2 to 0.4, in another light by so much; at another by 0.6 to 0.9
-SURE = 0.45  # looks that differ less are theirs wherever they are seen
-MIDDLE = 0.52  # looks that differ so much tell nothing
-RECENT, LASTING, SLOW = 0.25, 0.04, 0.04  # shares of a new look; the last, of one that is unlike them
+ALIKE = 0.58  # looks at one person differ by 0.2 to 0.45, hardly ever by so much; at another by 0.65 to 0.95
+SURE = 0.5  # looks that differ less are theirs wherever they are seen
+MIDDLE = 0.56  # looks that differ so much tell nothing
+RECENT, LASTING = 0.4, 0.02  # shares of a new look
 KNOWN = 5  # looks, until clothes are known
+SETTLED = 30  # and until they are known well: a thing may stand before them at first
 
 
 @dataclass
@@ -30,7 +32,9 @@ class Someone:
     clothes: Look | None = None
     recent: Look | None = None
     looks: int = 0
+    since: float = -math.inf  # when they were first seen
     strange: float = 0.3  # how unlike themselves they have looked of late
+    looked_at: float = -math.inf  # when their clothes were seen last
     seems: float | None = None  # how unlike the target they have looked of late, None before they were seen well
     beside: int = 0  # on how many frames they had a box well apart from the target's: then they are somebody else
     sight: Sight | None = None  # of the newest frame, None where they are not on it
@@ -51,10 +55,8 @@ class Someone:
         self.strange += RECENT * (apart - self.strange)
         if alone or self.looks <= KNOWN or apart < ALIKE:
             self.recent = look if self.recent is None else self.recent.mixed(look, RECENT)
-        if self.looks <= KNOWN or apart < (ALIKE if alone else SURE):
+        if self.looks <= SETTLED or apart < (ALIKE if alone else SURE):
             self.clothes = self.clothes.mixed(look, max(1.0 / self.looks, LASTING))
-        elif alone:
-            self.clothes = self.clothes.mixed(look, SLOW)
 
     def unlike(self, look: Look | None) -> float:
         """How unlike them a look is; what tells nothing is in the middle."""
@@ -99,11 +101,13 @@ class Echo:
     Attributes:
         distance: m from the lens to the middle of the person who threw it, if one did.
         able: by columns, which of those seen may have thrown it.
+        aside: by columns, how far aside of the cone's middle their nearest side is, as a share of half the cone.
         beside: by columns, who cannot be nearer, since they stand in its cone.
         free: the share of the cone where a thing may stand that is no person.
     """
 
     distance: float
     able: tuple[bool, ...]
+    aside: tuple[float, ...]
     beside: tuple[bool, ...]
     free: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,7 @@ NARROW_M = 0.22  # of whom less is seen, a thing hides the rest
 HIDDEN = 2.5  # so much worse is what is seen of one who is hidden in part
 BESIDE = -0.2  # whose box overlaps by more than such a share of its breadth may hide a part of somebody
 NEXT = 0.3  # and for whoever is so near beside them they may be mistaken
+STEP_M = 0.1  # of a distance at which clothes are looked at
 SIDE = 0.01  # a box that comes nearer to the frame's side, as a share of its breadth, is cut
 
 
@@ -64,7 +65,8 @@ class Watch:
             hiders = tuple(other for other, _, sure in order if sure)
             cut = self._cut(item, before)
             sight = replace(sight, bearing=self._middle(item, sight, away, cut))
-            worn = functools.cache(functools.partial(self._clothes, image, item))
+            clothes = functools.cache(functools.partial(self._clothes, image, item))
+            worn = functools.partial(_to_the_step, clothes)
             narrow = item.box[2] < NARROW_M * self._focal / away
             alone = not any(_beside(other, item, NEXT) for other, _, _, _ in boxes if other is not item)
             hidden = two or narrow or bool(before)
@@ -80,11 +82,11 @@ class Watch:
         if image is None:
             return None
         away = max(away, NEAREST_M)
-        return look(image, item.box, self._geometry.rows(away, (*TRUNK_M, *LEGS_M)), self._focal / away)
+        return look(image, item.box, self._geometry.rows(away, (*TRUNK_M, *LEGS_M)))
 
     def echo(self, seen: Sequence[Seen], heard: float, turned: float, half: float) -> Echo:
         """Whose echo from `heard` m before the lens may be, in a cone of `half` rad, `turned` rad from that frame."""
-        able, beside, covered = [], [], np.zeros(64, bool)
+        able, aside, beside, covered = [], [], [], np.zeros(64, bool)
         across = np.linspace(-half, half, 64)
 
         def sides(item: Detection) -> tuple[float, float]:
@@ -101,10 +103,11 @@ class Watch:
             within = (across >= right) & (across <= left)
             behind = any(in_cone(other) for other in what.hiders)
             able.append(in_cone(what.item) and not behind and self._may_throw(what, heard))
+            aside.append(max(right, -left, 0.0) / half)
             beside.append(not what.hidden and bool(within[24:40].any()))
             if what.sight.below:
                 covered |= within
-        return Echo(heard, tuple(able), tuple(beside), float(1.0 - covered.mean()))
+        return Echo(heard, tuple(able), tuple(aside), tuple(beside), float(1.0 - covered.mean()))
 
     def _may_throw(self, what: Seen, heard: float) -> bool:
         if what.breadth * heard > np.interp(heard, (0.35, 0.6, 0.8), (0.5, 0.75, 1.1)):
@@ -175,6 +178,11 @@ class Watch:
         middle, half = left + width / 2, 0.5 * usual_breadth(away) * self._focal / away
         middle = min(middle, left + width - half) if left_cut else max(middle, left + half)
         return self._geometry.bearing((middle, top, 0.0, height))
+
+
+def _to_the_step(clothes: Callable[[float], Look | None], away: float) -> Look | None:
+    """What somebody wears, by their distance to `STEP_M`: looks from nearly the same are the same."""
+    return clothes(round(away / STEP_M) * STEP_M)
 
 
 def _before(one: Detection, other: Detection) -> bool | None:

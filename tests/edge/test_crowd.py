@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.perception.appearance import HUES, SHADES, Look
+from edge.perception.appearance import BINS, Look
 from edge.policies.crowd import Crowd
 from edge.policies.sighting import Sight
 from edge.policies.someone import Seen
@@ -19,7 +19,7 @@ EYE = (0.0, 0.0, 0.0)
 
 def clothes(number: int) -> Look:
     """One colour above, another below; different numbers have none in common."""
-    parts = np.zeros((2, HUES * SHADES + 9), np.float32)
+    parts = np.zeros((2, BINS), np.float32)
     parts[0, 2 * number], parts[1, 2 * number + 1] = 1.0, 1.0
     return Look(parts[0], parts[1])
 

@@ -60,13 +60,13 @@ ROWS = np.array([20.0, 45.0, 60.0, 90.0])  # of the heights that `look` wants, i
 
 def test_colours_tell_two_apart_under_another_light_and_where_parts_are_cut() -> None:
     def picture(top: tuple[int, int, int], trousers: tuple[int, int, int], light: float) -> np.ndarray:
-        image = np.full((120, 60, 3), 128, np.uint8)
+        image = np.full((120, 60, 3), 128 * light, np.uint8)
         image[10:55, 15:45], image[55:110, 15:45] = (np.array(cloth) * light for cloth in (top, trousers))
         return image
 
     red, blue, grey = (200, 40, 40), (40, 60, 200), (90, 90, 90)
     box = (10.0, 5.0, 40.0, 110.0)
-    found = [look(picture(top, trousers, light), box, ROWS, 60.0)
+    found = [look(picture(top, trousers, light), box, ROWS)
              for top, trousers in ((red, blue), (blue, red), (red, grey))
              for light in (1.0, 0.9)]  # fmt: skip
     looks = [one for one in found if one is not None]
@@ -80,10 +80,14 @@ def test_colours_tell_two_apart_under_another_light_and_where_parts_are_cut() ->
     for i, one in enumerate(looks):
         for j, other in enumerate(looks):
             assert (apart(one, other) < 0.4) == (i // 2 == j // 2)
-    cut = look(picture(red, blue, 1.0), (10.0, 56.0, 40.0, 60.0), ROWS, 60.0)  # only the legs are seen
+    behind = picture(red, blue, 1.0)
+    behind[55:110, 25:35] = 128  # the wall between the legs, which is beside them too, counts for nothing
+    told = look(behind, box, ROWS)
+    assert told is not None and apart(told, looks[0]) == pytest.approx(0.0, abs=0.01)
+    cut = look(picture(red, blue, 1.0), (10.0, 56.0, 40.0, 60.0), ROWS)  # only the legs are seen
     assert cut is not None and cut.trunk is None
     assert apart(cut, looks[0]) == pytest.approx(0.0, abs=0.01) and apart(cut, looks[2]) > 0.9
-    assert look(picture(red, blue, 1.0), (500.0, 0.0, 60.0, 120.0), ROWS, 60.0) is None
+    assert look(picture(red, blue, 1.0), (500.0, 0.0, 60.0, 120.0), ROWS) is None
 
 
 def test_near_the_rim_feet_tell_the_distance_and_an_echo_must_fit_the_box() -> None:
