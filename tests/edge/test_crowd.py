@@ -10,8 +10,9 @@ import pytest
 from edge.perception.appearance import BINS, Look
 from edge.policies.crowd import Crowd
 from edge.policies.sighting import Sight
-from edge.policies.someone import Seen
+from edge.policies.someone import SETTLED, Seen, Someone
 from edge.policies.trail import Trail
+from edge.policies.walker import Walker
 from edge.types import Detection
 
 EYE = (0.0, 0.0, 0.0)
@@ -103,6 +104,31 @@ def test_somebody_else_at_their_place_is_not_the_person_who_went() -> None:
         now += 0.1
         crowd.update([seen(2.5, -1.0, clothes(0), 11)], EYE, now, now, measure)
     assert crowd.target.track == 11 and crowd.target.item is not None
+
+
+def test_the_person_in_plain_sight_is_followed_and_not_who_is_hidden_where_they_were() -> None:
+    crowd, now = crowd_of_two()
+    for step in range(10):  # the tracker's first identity stays with a piece of somebody behind a passer
+        now += 0.1
+        person = seen(1.4, -0.9 - 0.01 * step, clothes(0), 7)
+        crowd.update([seen(1.5, 0.0, clothes(1), 1, hidden=True), person], EYE, now, now, measure)
+    assert crowd.target is not None and crowd.target.track == 7 and crowd.target.item is person.item
+
+
+def test_clothes_are_learnt_from_anything_at_first_and_later_from_what_is_like_them() -> None:
+    def someone(looks: int) -> Someone:
+        one = Someone(Walker(EYE, 1.5, 0.1, 0.0, 0.0), 1)
+        for _ in range(looks):
+            one.learn(clothes(0))
+        return one
+
+    new, known = someone(3), someone(SETTLED)
+    for one in (new, known):
+        for _ in range(SETTLED - 4):
+            one.learn(clothes(1))
+    assert new.unlike(clothes(1)) < 0.3 < new.unlike(clothes(0))
+    assert known.unlike(clothes(0)) == pytest.approx(0.0, abs=0.01) and known.unlike(clothes(1)) > 0.9
+    assert known.strange > 0.9  # that is not them, or they have changed
 
 
 def test_without_pictures_place_and_identity_decide() -> None:
