@@ -3,6 +3,7 @@
     python benchmarks/rl.py                                   all rows that are not done yet, hours; Ctrl-C at any time
     python benchmarks/rl.py --rows cartpole --seeds 3         those whose name holds "cartpole"
     python benchmarks/rl.py --again                           convert and play in pairs what is trained already anew
+    python benchmarks/rl.py --times --rows lunar              steps and seconds to the bar of what is done, anew
     python benchmarks/rl.py --write                           render what is done into docs/benchmarks-rl.md
 
 A row is `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`, one process for
@@ -14,13 +15,15 @@ rows of the page that were made elsewhere stay as they are until they are run he
 from __future__ import annotations
 
 import argparse
-import csv
+import contextlib
 import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +41,7 @@ from benchmarks.pages import rows  # noqa: E402
 RESULTS, TARGET = ROOT / "runs" / "benchmarks-rl", ROOT / "docs" / "benchmarks-rl.md"
 PAIRED_EPISODES, PAIRED_SEED = 1000, 11
 SEEDS = 10
+CHECKS, CHECK_EPISODES, CHECK_SEED = 20, 20, 12  # greedy, while training: how often, of how many, and which
 STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 """Student's t, both sides 95 %, by the number of seeds."""
 MAY_LOSE = 0.02
@@ -52,6 +56,7 @@ class Row:
     bar: float  # greedy return: mean over the seeds, or of each one
     each: bool = False
     variant: str | None = None
+    asked: bool = True  # or told only
 
     @property
     def name(self) -> str:
@@ -71,7 +76,7 @@ ROWS = (
     Row("Acrobot-v1", "ppo", -80),
     Row("MountainCar-v0", "dqn", -110),
     Row("MountainCar-v0", "ppo", -110, variant="curious"),
-    Row("MountainCar-v0", "ppo", -math.inf),  # beside the curious one
+    Row("MountainCar-v0", "ppo", -110, asked=False),  # beside the curious one
     Row("Pendulum-v1", "sac", -160),
     Row("Pendulum-v1", "ppo", -180),
     Row("LunarLander-v3", "ppo", 240),
@@ -80,28 +85,84 @@ ROWS = (
 )
 
 
+class ReachedError(Exception):
+    """The bar is reached, and nothing more was asked for."""
+
+
+@dataclass
+class Clock:
+    """The processor's seconds of a training, without the greedy episodes between."""
+
+    began: float
+    checking: float = 0.0
+    reached: tuple[int, float] | None = None  # steps and seconds until the bar
+
+    def seconds(self) -> float:
+        return time.process_time() - self.began - self.checking
+
+
+def timed(row: Row, stop: bool = False) -> tuple[Any, Clock]:
+    """The plan of a row whose learner is played greedily now and then, and its clock.
+
+    Args:
+        stop: raise `ReachedError` where the bar is reached.
+    """
+    from train.evaluation import evaluate
+    from train.plan import plan as planned
+
+    plan = planned(row.task, row.algo, row.variant)
+    learner, clock = plan.learner, Clock(time.process_time())
+
+    class Checked(learner):  # type: ignore[misc, valid-type]
+        def learn(self, env: Any, total_steps: int) -> Any:
+            due = total_steps / CHECKS
+            for iteration in super().learn(env, total_steps):
+                yield iteration
+                if clock.reached is None and iteration.steps >= due:
+                    due = iteration.steps + total_steps / CHECKS
+                    now, seconds = time.process_time(), clock.seconds()
+                    found = evaluate(self.greedy, plan.task.evaluation(CHECK_EPISODES, CHECK_SEED)).returns.mean()
+                    clock.reached = (iteration.steps, seconds) if found >= row.bar else None
+                    clock.checking += time.process_time() - now
+                    if stop and clock.reached:
+                        raise ReachedError
+
+    plan.learner = Checked
+    return plan, clock
+
+
 def learn(row: Row, seed: int, run: Path) -> dict[str, Any]:
     """Train and evaluate; what came out."""
-    from train.commands import train as training
-    from train.runs import EVALUATION, PROGRESS, RunFolder
+    from rich.console import Console
 
-    argv = [row.task, "--algo", row.algo, "--seed", str(seed), "--run", str(run)]
-    argv += ["--variant", row.variant] if row.variant else []
-    before = time.perf_counter(), time.process_time()
-    if training.main([*argv, "--resume"] if (run / "resume.npz").exists() else argv):
+    from train.plan import learn as train_as
+
+    plan, clock = timed(row)
+    shutil.rmtree(run, ignore_errors=True)  # of a run that was cut off the seconds are not known
+    folder = plan.create(run, seed)
+    began = time.perf_counter()
+    found = train_as(folder, plan, False, Console(stderr=True))
+    if found is None:
         raise SystemExit(130)
-    seconds, busy = time.perf_counter() - before[0], time.process_time() - before[1]
-    settings = RunFolder.open(run).settings
-    found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
-    with (run / PROGRESS).open(newline="", encoding="utf-8") as file:
-        curve = [(float(r["steps"]), float(r["return"])) for r in csv.DictReader(file) if r.get("return")]
     return {
-        "row": row.name, "seed": seed, "return": found["return_mean"], "steps": settings.steps,
-        "seconds": seconds, "processor_seconds": busy,
-        "steps_to_bar": next((at for at, value in curve if value >= row.bar), None),
+        "row": row.name, "seed": seed, "return": found["return_mean"], "steps": plan.steps,
+        "seconds": time.perf_counter() - began, "processor_seconds": clock.seconds(), "to_bar": clock.reached,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "versions": settings.versions, "date": time.strftime("%Y-%m-%d"),
+        "versions": folder.settings.versions, "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
+
+
+def to_bar(row: Row, seed: int) -> tuple[int, float] | None:
+    """Steps and seconds until the bar, of a training that ends there; it takes the course that it took before."""
+    from rich.console import Console
+
+    from train.plan import learn as train_as
+
+    plan, clock = timed(row, stop=True)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ReachedError):
+        if train_as(plan.create(Path(folder) / "run", seed), plan, False, Console(stderr=True)) is None:
+            raise SystemExit(130)
+    return clock.reached
 
 
 def in_pairs(row: Row, run: Path) -> dict[str, float]:
@@ -146,16 +207,16 @@ def render(results: list[dict[str, Any]], before: str) -> str:
     """The page, of what is done; rows of which nothing is known here are those of the page `before`."""
     lines = [
         "| task | algorithm | steps | seeds | greedy return, mean and 95 % interval | worst seed | bar | "
-        "steps to the bar | processor seconds | int8: lower bound (the worst seed's) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "steps to the bar | seconds to the bar | seconds in all | int8: lower bound (the worst seed's) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     known = rows(before)
     for row in ROWS:
         mine = [result for result in results if result["row"] == row.name]
         algorithm = f"{row.algo} {row.variant or ''}".strip()
         if not mine:
-            bar = "-" if math.isinf(row.bar) else f"{row.bar:g}"
-            unknown = f"| {row.task} | {algorithm} | - | 0 | not run yet | | {bar} | | | |"
+            bar = f"{row.bar:g}" if row.asked else "-"
+            unknown = f"| {row.task} | {algorithm} | - | 0 | not run yet | | {bar} | | | | |"
             lines.append(known.get((row.task, algorithm), unknown))
             continue
         returns = np.array([result["return"] for result in mine])
@@ -164,12 +225,13 @@ def render(results: list[dict[str, Any]], before: str) -> str:
         met = (returns.min() if row.each else returns.mean()) >= row.bar
         verdict = f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
         verdict += "" if len(mine) >= SEEDS else " so far"
-        bar = "-" if math.isinf(row.bar) else verdict
-        reached = [result["steps_to_bar"] for result in mine if result["steps_to_bar"]]
-        to_bar = f"{np.median(reached):,.0f} ({len(reached)} of {len(mine)})" if reached else "-"
+        bar = verdict if row.asked else "-"
+        reached = [result["to_bar"] for result in mine if result.get("to_bar")]
+        steps, seconds = np.median(reached, axis=0) if reached else (0, 0.0)
+        cost = f"{steps:,.0f} ({len(reached)} of {len(mine)}) | {seconds:.1f}" if reached else "- | -"
         lines.append(
             f"| {row.task} | {algorithm} | {mine[0]['steps']:,} | {len(mine)} | "
-            f"{returns.mean():.1f}{spread} | {returns.min():.1f} | {bar} | {to_bar} | "
+            f"{returns.mean():.1f}{spread} | {returns.min():.1f} | {bar} | {cost} | "
             f"{np.median([r['processor_seconds'] for r in mine]):.0f} | {int8_bound(mine):+.2%} "
             f"({min(int8_bound([r]) for r in mine):+.2%}) |"
         )
@@ -178,11 +240,13 @@ def render(results: list[dict[str, Any]], before: str) -> str:
 
 Written by `python benchmarks/rl.py --write`; last run {told["date"]}, {told["machine"]}. Each run is
 `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`. Returns are greedy, over
-100 episodes apart from training; "steps to the bar" is where the running return while exploring first reached it,
-median of the seeds that did. int8 and float play the same {PAIRED_EPISODES:,} episodes for each seed; the bound is of
-their paired difference as a share of the return and should stay above {-MAY_LOSE:.0%}. A row is finished with {SEEDS}
-seeds; what is missing is made by the same program, which goes on where it stopped. LunarLander's settings were chosen
-on seeds from 100 on; those of DQN and REINFORCE were changed again after some seeds below failed with earlier ones.
+100 episodes apart from training; "steps to the bar" and "seconds to the bar" are those until {CHECK_EPISODES} greedy
+episodes, played {CHECKS} times in a run, first reached it, median of the seeds that did. Seconds are the processor's,
+with compiling, without those greedy episodes. int8 and float play the same {PAIRED_EPISODES:,} episodes for each seed;
+the bound is of their paired difference as a share of the return and should stay above {-MAY_LOSE:.0%}. A row is
+finished with {SEEDS} seeds; what is missing is made by the same program, which goes on where it stopped. LunarLander's
+settings were chosen on seeds from 100 on; those of DQN and REINFORCE were changed again after some seeds below failed
+with earlier ones.
 
 {chr(10).join(lines)}
 """
@@ -193,6 +257,7 @@ def main() -> int:
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--again", action="store_true", help="also convert and compare anew what is done")
+    parser.add_argument("--times", action="store_true", help="train anew what is done, until the bar, for its seconds")
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)} and run nothing")
     parser.add_argument("--one", nargs=2, metavar=("ROW", "SEED"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -202,7 +267,10 @@ def main() -> int:
         place, run = (RESULTS / f"{row.name}-{args.one[1]}{suffix}" for suffix in (".json", ""))
         # What was measured while it was trained cannot be measured again.
         result = json.loads(place.read_text("utf-8")) if place.exists() else learn(row, int(args.one[1]), run)
-        result |= in_pairs(row, run)
+        if args.times:
+            result["to_bar"] = to_bar(row, int(args.one[1]))
+        else:
+            result |= in_pairs(row, run)
         place.with_suffix(".part").write_text(json.dumps(result), encoding="utf-8")
         place.with_suffix(".part").replace(place)
         return 0
@@ -211,9 +279,11 @@ def main() -> int:
             for row in ROWS:
                 run = RESULTS / f"{row.name}-{seed}"
                 done = run.with_suffix(".json").exists()
-                if args.rows.lower() in row.name and (run.is_dir() if done and args.again else not done):
+                wanted = run.is_dir() if done and args.again else done if args.times else not done
+                if args.rows.lower() in row.name and wanted:
                     print(f"== {row.name}, seed {seed}", flush=True)
-                    if subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)]).returncode == 130:
+                    one = [sys.executable, __file__, "--one", row.name, str(seed)]
+                    if subprocess.run([*one, "--times"] if args.times else one).returncode == 130:
                         return 130
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     page = render(results, TARGET.read_text(encoding="utf-8"))
