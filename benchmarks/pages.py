@@ -9,6 +9,6 @@ def rows(page: str, keys: int = 2) -> dict[tuple[str, ...], str]:
     return {tuple(cell.strip() for cell in line.split("|")[1 : keys + 1]): line for line in lines}
 
 
-def together(before: str, made: str, keys: int = 2) -> list[str]:
-    """The rows of the page `before` in their order, those made anew in their place, and new ones after them."""
-    return list((rows(before, keys) | rows(made, keys)).values())
+def together(before: str, made: str, keys: int = 2) -> str:
+    """The table `made`, its rows in the places that they have on the page `before`, with that page's others."""
+    return "\n".join([*made.splitlines()[:2], *(rows(before, keys) | rows(made, keys)).values()])

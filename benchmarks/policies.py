@@ -368,7 +368,7 @@ def main(argv: list[str] | None = None) -> int:
     print(table)
     if whole:
         target = ROOT / "docs" / "benchmarks-policies.md"
-        table = "\n".join([HEAD, *together(target.read_text(encoding="utf-8"), table, keys=3)])
+        table = together(target.read_text(encoding="utf-8"), table, keys=3)
         page = PAGE.format(
             date=time.strftime("%-d %B %Y"), first=f"{FIRST_SEED:,}",
             range_s=LIMIT_S["range"], person_s=LIMIT_S["person"], table=table,

@@ -268,7 +268,7 @@ def main() -> None:
 
 def write(found: str) -> None:
     """The page; rows that were made elsewhere stay."""
-    PAGE.write_text(page("\n".join([*found.splitlines()[:2], *together(PAGE.read_text(), found, 3)])))
+    PAGE.write_text(page(together(PAGE.read_text(), found, 3)))
 
 
 def page(found: str) -> str:

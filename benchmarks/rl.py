@@ -3,7 +3,6 @@
     python benchmarks/rl.py                                   all rows that are not done yet, hours; Ctrl-C at any time
     python benchmarks/rl.py --rows cartpole --seeds 3         those whose name holds "cartpole"
     python benchmarks/rl.py --again                           convert and play in pairs what is trained already anew
-    python benchmarks/rl.py --times --rows lunar              steps and seconds to the bar of what is done, anew
     python benchmarks/rl.py --write                           render what is done into docs/benchmarks-rl.md
 
 A row is `edgebot train TASK --algo NAME [--variant NAME]` with the tuned settings of `train/tuned/`, one process for
@@ -15,7 +14,6 @@ rows of the page that were made elsewhere stay as they are until they are run he
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -23,7 +21,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -85,10 +82,6 @@ ROWS = (
 )
 
 
-class ReachedError(Exception):
-    """The bar is reached, and nothing more was asked for."""
-
-
 @dataclass
 class Clock:
     """The processor's seconds of a training, without the greedy episodes between."""
@@ -101,12 +94,8 @@ class Clock:
         return time.process_time() - self.began - self.checking
 
 
-def timed(row: Row, stop: bool = False) -> tuple[Any, Clock]:
-    """The plan of a row whose learner is played greedily now and then, and its clock.
-
-    Args:
-        stop: raise `ReachedError` where the bar is reached.
-    """
+def timed(row: Row) -> tuple[Any, Clock]:
+    """The plan of a row whose learner is played greedily now and then, and its clock."""
     from train.evaluation import evaluate
     from train.plan import plan as planned
 
@@ -124,8 +113,6 @@ def timed(row: Row, stop: bool = False) -> tuple[Any, Clock]:
                     found = evaluate(self.greedy, plan.task.evaluation(CHECK_EPISODES, CHECK_SEED)).returns.mean()
                     clock.reached = (iteration.steps, seconds) if found >= row.bar else None
                     clock.checking += time.process_time() - now
-                    if stop and clock.reached:
-                        raise ReachedError
 
     plan.learner = Checked
     return plan, clock
@@ -150,19 +137,6 @@ def learn(row: Row, seed: int, run: Path) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions": folder.settings.versions, "date": time.strftime("%Y-%m-%d"),
     }  # fmt: skip
-
-
-def to_bar(row: Row, seed: int) -> tuple[int, float] | None:
-    """Steps and seconds until the bar, of a training that ends there; it takes the course that it took before."""
-    from rich.console import Console
-
-    from train.plan import learn as train_as
-
-    plan, clock = timed(row, stop=True)
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ReachedError):
-        if train_as(plan.create(Path(folder) / "run", seed), plan, False, Console(stderr=True)) is None:
-            raise SystemExit(130)
-    return clock.reached
 
 
 def in_pairs(row: Row, run: Path) -> dict[str, float]:
@@ -226,7 +200,7 @@ def render(results: list[dict[str, Any]], before: str) -> str:
         verdict = f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"
         verdict += "" if len(mine) >= SEEDS else " so far"
         bar = verdict if row.asked else "-"
-        reached = [result["to_bar"] for result in mine if result.get("to_bar")]
+        reached = [result["to_bar"] for result in mine if result["to_bar"]]
         steps, seconds = np.median(reached, axis=0) if reached else (0, 0.0)
         cost = f"{steps:,.0f} ({len(reached)} of {len(mine)}) | {seconds:.1f}" if reached else "- | -"
         lines.append(
@@ -257,7 +231,6 @@ def main() -> int:
     parser.add_argument("--rows", default="", help="only rows whose name holds this")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--again", action="store_true", help="also convert and compare anew what is done")
-    parser.add_argument("--times", action="store_true", help="train anew what is done, until the bar, for its seconds")
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.relative_to(ROOT)} and run nothing")
     parser.add_argument("--one", nargs=2, metavar=("ROW", "SEED"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -267,10 +240,7 @@ def main() -> int:
         place, run = (RESULTS / f"{row.name}-{args.one[1]}{suffix}" for suffix in (".json", ""))
         # What was measured while it was trained cannot be measured again.
         result = json.loads(place.read_text("utf-8")) if place.exists() else learn(row, int(args.one[1]), run)
-        if args.times:
-            result["to_bar"] = to_bar(row, int(args.one[1]))
-        else:
-            result |= in_pairs(row, run)
+        result |= in_pairs(row, run)
         place.with_suffix(".part").write_text(json.dumps(result), encoding="utf-8")
         place.with_suffix(".part").replace(place)
         return 0
@@ -279,11 +249,9 @@ def main() -> int:
             for row in ROWS:
                 run = RESULTS / f"{row.name}-{seed}"
                 done = run.with_suffix(".json").exists()
-                wanted = run.is_dir() if done and args.again else done if args.times else not done
-                if args.rows.lower() in row.name and wanted:
+                if args.rows.lower() in row.name and (run.is_dir() if done and args.again else not done):
                     print(f"== {row.name}, seed {seed}", flush=True)
-                    one = [sys.executable, __file__, "--one", row.name, str(seed)]
-                    if subprocess.run([*one, "--times"] if args.times else one).returncode == 130:
+                    if subprocess.run([sys.executable, __file__, "--one", row.name, str(seed)]).returncode == 130:
                         return 130
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     page = render(results, TARGET.read_text(encoding="utf-8"))

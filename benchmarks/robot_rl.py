@@ -208,7 +208,7 @@ it is reached, is asked for a way that solves it where plain PPO does not. By ra
 luck on some seeds, and learns the way, and on others never does; a curriculum begins near the lamp, POET in rooms with
 wide doors.
 
-{chr(10).join([*lines[:2], *together(before, chr(10).join(lines))])}
+{together(before, chr(10).join(lines))}
 """
 
 
