@@ -145,7 +145,7 @@ def blocked(bench: Electrical, found: Found) -> None:
         at: list[float] = []
 
         def on_tick(tick: Tick, begin: float = begin, at: list[float] = at, distance: float | None = distance) -> None:
-            if not at and tick.now - begin > 0.8:
+            if not at and tick.now - begin > 0.8 and tick.applied != STOP:  # a late iteration stops it for a moment
                 at.append(bench.clock.now())
                 bench.echo.distance_m = distance
 
