@@ -69,12 +69,12 @@ class ActorCritic(NetworkPolicy, ABC):
         """Learn from `rollout`; `left` is the share of all steps still to come. Returns the means of the losses."""
 
     @abstractmethod
-    def _learnt(self) -> dict[str, NDArray[Any]]:
-        """Weights and optimiser, as named arrays for a checkpoint."""
+    def learnt(self) -> dict[str, NDArray[Any]]:
+        """Weights and optimiser, as named arrays of their own."""
 
     @abstractmethod
     def _restore(self, state: dict[str, NDArray[Any]]) -> None:
-        """Take what `_learnt` gave. Raises KeyError or ValueError where it does not fit."""
+        """Have what `learnt` gave. Raises KeyError or ValueError where it does not fit."""
 
     @abstractmethod
     def _refresh(self) -> None:
@@ -93,15 +93,22 @@ class ActorCritic(NetworkPolicy, ABC):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Weights, optimiser, and how the environments came to where they are, as named arrays for a checkpoint."""
-        return self._learnt() | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
+        return self.learnt() | {"steps": np.asarray(self.steps)} | self._episodes.arrays()
+
+    def take(self, learnt: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `learnt` gave, here or of another learner with these settings, in the episodes at hand.
+
+        Raises KeyError or ValueError where the arrays do not fit.
+        """
+        self._restore(learnt)
+        self._refresh()
 
     def load(self, state: dict[str, NDArray[Any]], env: BatchEnv) -> None:
         """Go back to what `state` told; `env` plays its episodes again.
 
         Raises KeyError or ValueError where the arrays do not fit these settings.
         """
-        self._restore(state)
-        self._refresh()
+        self.take(state)
         self._episodes.load(state, env)
         self.steps = int(state["steps"])
 
@@ -165,7 +172,7 @@ class GraphActorCritic(ActorCritic):
         networks, others = gradients[: len(weights)], gradients[len(weights) :]
         self._optimizer.apply([self._networks.join(networks), *others], self._variables)
 
-    def _learnt(self) -> dict[str, NDArray[Any]]:
+    def learnt(self) -> dict[str, NDArray[Any]]:
         arrays = {f"weight_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._variables)}
         return arrays | {f"optimizer_{i}": np.asarray(v.numpy()) for i, v in enumerate(self._optimizer.variables)}
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import RobotError
-from robot.sim.dock_rooms import make_dock_room
+from robot.sim.dock_rooms import WALLS, make_dock_room
 from robot.sim.geometry import Rectangles, corners_of, distance_to_rectangles, rectangles, sees, separation
 from robot.sim.maps import MARGIN_M, PERSON_RADIUS_M, ROBOT_RADIUS_M, free_space, geodesic, nodes
 from robot.sim.room import Person, Room
@@ -67,9 +67,9 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
         task: "light" (a lamp), "range" (objects clear of walls and of each other), "person" (a standing person and
             distractors), "demo" (a lamp, objects and a person), "follow" (three persons who walk, of whom the first,
             nearest and ahead of the robot at the start, goes round and round and is to be followed), "dock" (a lamp in
-            the next room, see `robot.sim.dock_rooms`).
+            another room, see `robot.sim.dock_rooms`).
         level: "easy" (half-sizes of at most 0.22 m, wide passages) or "hard" (up to 0.5 m; in half of the rooms the
-            lamp cannot be seen from the start).
+            lamp cannot be seen from the start); for "dock" also "far".
         seed: 0 or more; from `EVALUATION_SEEDS` on for evaluation.
         walkers: how many persons walk about, besides.
 
@@ -78,8 +78,9 @@ def make_room(task: str, level: str, seed: int, *, walkers: int = 0) -> Room:
     """
     if task not in (*TASKS, "dock"):
         raise RobotError(f"there is no task {task!r} to make a room for; choose one of {', '.join(TASKS)}, dock")
-    if level not in LEVELS:
-        raise RobotError(f"there is no level {level!r} of rooms; choose one of {', '.join(LEVELS)}")
+    levels = tuple(WALLS) if task == "dock" else LEVELS
+    if level not in levels:
+        raise RobotError(f"there is no level {level!r} of rooms for {task}; choose one of {', '.join(levels)}")
     if seed < 0:
         raise RobotError(f"the room's seed is {seed}; it must be 0 or more")
     if task == "dock":

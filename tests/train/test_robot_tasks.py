@@ -158,13 +158,13 @@ def test_follow_sees_whom_it_could_see_and_counts_a_minute() -> None:
     assert step.success[:100].all() and not step.success[100:].any()
 
 
-def test_docks_lamp_is_next_door_and_only_reaching_it_pays() -> None:
-    for level in ("easy", "hard"):
+def test_docks_lamp_is_behind_doors_and_only_reaching_it_pays() -> None:
+    for level, walls in (("easy", 1), ("hard", 1), ("far", 2)):
         for seed in range(15):
             room = make_room("dock", level, seed)
             assert not sees(room.lamp, room.start[None, :2], room.obstacles)[0]
-            wall = room.obstacles[0].mean(0)[0]
-            assert (room.lamp[0] - wall) * (room.start[0] - wall) < 0
+            wall = room.obstacles[: 2 * walls].mean(1)[:, 0]  # each is two boxes
+            assert ((room.lamp[0] - wall) * (room.start[0] - wall) < 0).all()
             assert (room.obstacles >= -1e-9).all() and (room.obstacles <= np.array(room.size_m) + 1e-9).all()
     env: Any = tasks.make("dock", {"rooms": 3}).training(4)
     env.reset(0)

@@ -98,7 +98,7 @@ class PPO(ActorCritic):
         self._learns = False
         super().set_policy(weights)
 
-    def _learnt(self) -> dict[str, NDArray[Any]]:
+    def learnt(self) -> dict[str, NDArray[Any]]:
         adam = self._adam
         return {
             "weights": self._pair.row.copy(), "adam_mean": adam.mean.copy(), "adam_square": adam.square.copy(),

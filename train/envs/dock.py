@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robot.sim.dock_rooms import WALLS
 from train.envs.batch import Flags
 from train.envs.light import LightBatch, LightSettings, LightTask
 from train.envs.robot import Judged
@@ -16,7 +17,7 @@ from train.settings import setting
 class DockSettings(LightSettings):
     """The task's settings: a sparse reward."""
 
-    level: str = setting("easy", "rooms: easy or hard", among=("easy", "hard"))
+    level: str = setting("easy", "rooms: easy, hard, or far: three in a row", among=tuple(WALLS))
     goal_reward: float = setting(1.0, "reward for reaching the lamp", low=0.0)
     step_cost: float = setting(0.0, "what each decision costs", low=0.0)
     contact_cost: float = setting(0.0, "what touching something costs, per decision", low=0.0)
