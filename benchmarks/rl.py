@@ -33,14 +33,12 @@ import train.threads  # noqa: E402, F401  isort: skip
 
 import numpy as np  # noqa: E402
 
-from benchmarks.pages import rows  # noqa: E402
+from benchmarks.pages import mean_within, rows  # noqa: E402
 
 RESULTS, TARGET = ROOT / "runs" / "benchmarks-rl", ROOT / "docs" / "benchmarks-rl.md"
 PAIRED_EPISODES, PAIRED_SEED = 1000, 11
 SEEDS = 10
 CHECKS, CHECK_EPISODES, CHECK_SEED = 20, 20, 12  # greedy, while training: how often, of how many, and which
-STUDENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
-"""Student's t, both sides 95 %, by the number of seeds."""
 MAY_LOSE = 0.02
 
 
@@ -194,7 +192,7 @@ def render(results: list[dict[str, Any]], before: str) -> str:
             lines.append(known.get((row.task, algorithm), unknown))
             continue
         returns = np.array([result["return"] for result in mine])
-        wide = STUDENT.get(len(returns), 1.96) * returns.std(ddof=min(len(returns) - 1, 1)) / math.sqrt(len(returns))
+        _, wide = mean_within(returns.tolist())
         spread = f" +- {wide:.1f}" if len(returns) > 1 else ""
         met = (returns.min() if row.each else returns.mean()) >= row.bar
         verdict = f"{row.bar:g}{' each' if row.each else ''}: {'met' if met else '**missed**'}"

@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import train.threads  # noqa: E402, F401  isort: skip
 
+from benchmarks.pages import mean_within  # noqa: E402
 from train.agents.dqn import DQN, DQNSettings  # noqa: E402
 from train.agents.ppo import PPO, PPOSettings  # noqa: E402
 from train.agents.sac import SAC, SACSettings  # noqa: E402
@@ -47,7 +48,7 @@ CASES: dict[str, tuple[str, Any, Any, int, float]] = {
     "sac": ("Pendulum-v1", SAC, SACSettings(), 20_000, 2.0),
 }
 
-SEEDS = {"ppo": 5}  # how many; others one
+SEEDS = 5
 
 
 def ours(case: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -94,9 +95,15 @@ def together(runs: list[dict[str, Any]]) -> tuple[float, list[str]]:
     """Of one side's seeds the median of steps a second, and its cells: seconds to 475 (median), return (mean)."""
     reached = statistics.median(math.inf if run["reached"] is None else run["reached"] for run in runs)
     steps = statistics.median_low(run["steps"] for run in runs)
-    mean = statistics.fmean(run["return"] for run in runs)
-    cells = [f"{reached:.1f}" if math.isfinite(reached) else "-", f"{mean:.1f} ({steps:,} steps)"]
+    mean, within = mean_within([run["return"] for run in runs])
+    cells = [f"{reached:.1f}" if math.isfinite(reached) else "-", f"{mean:.1f} +- {within:.1f} ({steps:,} steps)"]
     return statistics.median(run["rate"] for run in runs), cells
+
+
+def less(mine: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
+    """Our mean return less theirs, and half the 95 % interval of that."""
+    (mean, within), (other, around) = (mean_within([run["return"] for run in runs]) for runs in (mine, others))
+    return f"{mean - other:+.1f} +- {math.hypot(within, around):.1f}"
 
 
 def main() -> int:
@@ -115,21 +122,21 @@ def main() -> int:
         parser.error(f"{args.python} is not there; make the venv as above")
     lines = [
         "| algorithm | task | seeds | steps/s ours | theirs | ratio | asked | seconds to 475 ours | theirs "
-        "| return ours | theirs |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| return ours | theirs | ours less theirs |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     RESULTS.mkdir(parents=True, exist_ok=True)
     for case in filter(None, args.cases.split(",")):
         task, *_, asked = CASES[case]
-        seeds = range(SEEDS.get(case, 1))
-        others = [theirs(case, args.seconds, seed, args.python) for seed in seeds]
+        others = [theirs(case, args.seconds, seed, args.python) for seed in range(SEEDS)]
         own = [sys.executable, __file__, "--seconds", str(args.seconds), "--cases", case, "--one"]
-        mine, my_cells = together([_asked([*own, str(seed)]) for seed in seeds])
+        runs = [_asked([*own, str(seed)]) for seed in range(SEEDS)]
+        mine, my_cells = together(runs)
         other, other_cells = together(others)
         pairs = " | ".join(cell for pair in zip(my_cells, other_cells, strict=True) for cell in pair)
         line = (
-            f"| {case} | {task} | {len(seeds)} | {mine:,.0f} | {other:,.0f} | {mine / other:.1f}x | {asked:g}x "
-            f"| {pairs} |"
+            f"| {case} | {task} | {SEEDS} | {mine:,.0f} | {other:,.0f} | {mine / other:.1f}x | {asked:g}x "
+            f"| {pairs} | {less(runs, others)} |"
         )
         print(line, flush=True)
         kept = {"line": line, "versions": others[0]["versions"]}
@@ -143,8 +150,8 @@ Written by `python benchmarks/stable_baselines3.py --write` on {time.strftime("%
 {platform.python_version()}, {known[-1]["versions"]}. The same algorithm, network,
 batches, number of environments and epochs, one thread each, one after the other on the same machine; seconds are
 processor time, evaluations are not counted. The entropy bonus of PPO is constant there and annealed here, to the same
-mean. Of several seeds the speed and the seconds are medians, the return is the mean. A run ends with its seconds:
-returns tell after how many steps. DQN is plain here: its best policy is not its last.
+mean. Of the seeds the speed and the seconds are medians, the return is the mean with its 95 % interval; it is that of
+the last policy, greedy, over 100 episodes. DQN is plain here: its best policy is not its last.
 
 {chr(10).join(lines)}
 """

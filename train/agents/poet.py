@@ -86,11 +86,12 @@ class POET:
         Whose challenge is solved has no more to learn there, and waits; where all are, new challenges are due.
         """
         s = self.settings
-        learners = [pair for pair in self.pairs if pair.score < s.most]
-        if not learners or (self.iteration and self.iteration % s.reproduce_every == 0):
-            learners += self._reproduce()
-        for pair in learners:
-            pair.agent = self.trainer.learn(pair.challenge, pair.agent, self._seed())
+        all_solved = all(pair.score >= s.most for pair in self.pairs)
+        if all_solved or (self.iteration and self.iteration % s.reproduce_every == 0):
+            self._reproduce()
+        for pair in self.pairs:
+            if pair.score < s.most:
+                pair.agent = self.trainer.learn(pair.challenge, pair.agent, self._seed())
         self.iteration += 1
         if self.iteration % s.transfer_every == s.transfer_every // 2 and len(self.pairs) > 1:
             self._transfer()
@@ -119,12 +120,11 @@ class POET:
     def _score(self, challenge: Challenge, agent: Any) -> float:
         return float(self.trainer.scores(challenge, [agent], self._seed())[0])
 
-    def _reproduce(self) -> list[Pair]:
-        """Admit children; those who live."""
+    def _reproduce(self) -> None:
         s = self.settings
         parents = [pair for pair in self.pairs if pair.score >= s.reproduce_at]
         if not parents:
-            return []
+            return
         fit: list[Challenge] = []
         easy = 0
         for i in self._rng.integers(len(parents), size=s.children).tolist():
@@ -146,7 +146,6 @@ class POET:
                 born.append(Pair(challenge, agent, score))
         self.archive += [pair.challenge for pair in born]
         self.pairs = [*self.pairs, *born][-s.niches :]
-        return born
 
     def _novelty(self, challenge: Challenge, nearest: int = 5) -> float:
         """The mean distance to the nearest challenges that ever were."""
