@@ -3,7 +3,7 @@
     python benchmarks/robot_rl.py mcts --steps 40960 --seeds 10    tree search against its network, `light` with walls
     python benchmarks/robot_rl.py dock --steps 1000000     plain PPO, with curiosity, and with a curriculum, on `dock`
     python benchmarks/robot_rl.py dock-far --steps 1000000 --seeds 10     the same two doors away, by raw duties
-    python benchmarks/robot_rl.py poet --steps 3000000 --seeds 10     POET and plain PPO four doors away, by raw duties
+    python benchmarks/robot_rl.py poet --steps 2500000 --seeds 10     POET and plain PPO four doors away, by raw duties
     python benchmarks/robot_rl.py follow --steps 10000000  PPO on `follow`; `wander` and `approach` likewise
     python benchmarks/robot_rl.py --write                  docs/benchmarks-robot-rl.md, of what is done
 

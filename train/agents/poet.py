@@ -50,8 +50,8 @@ class POETSettings:
     spread: float = setting(0.4, "standard deviation of a challenge's mutation, at first", low=0.0)
     least: float = setting(0.05, "minimal criterion: the parent's score in a new challenge is at least this", low=0.0)
     most: float = setting(0.95, "and at most this; a pair that reaches it has solved its challenge", high=1.0)
-    score_every: int = setting(3, "iterations from one judgement of all pairs to the next", low=1)
-    transfer_every: int = setting(12, "iterations from one trial of all agents everywhere to the next", low=1)
+    score_every: int = setting(4, "iterations from one judgement of all pairs to the next", low=1)
+    transfer_every: int = setting(16, "iterations from one trial of all agents everywhere to the next", low=1)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from train.learner import Iteration
 DIMS = 3
 WALLS, DOORS_M, BOXES = 4, (1.4, 1.2), 2
 GOAL_TRAINED_M = 0.3
-SETTINGS = DockSettings(level="far", limit_s=180.0, wheels=True)
+SETTINGS = DockSettings(level="far", limit_s=300.0, wheels=True)
 LEARNING = PPOSettings(envs=256, horizon=64, epochs=4, minibatch=1024, learning_rate=1e-3, entropy=0.01)
 _FOREVER = 2**40  # steps that PPO's schedules run towards: none of them moves
 _TRIALS = 500_000  # seeds of the rooms that agents are judged in; those of evaluation begin at 1,000,000
@@ -50,7 +50,7 @@ class DockTrainer:
     """
 
     def __init__(
-        self, settings: DockSettings = SETTINGS, learning: PPOSettings = LEARNING, rooms: int = 10, trained: int = 64
+        self, settings: DockSettings = SETTINGS, learning: PPOSettings = LEARNING, rooms: int = 6, trained: int = 64
     ) -> None:
         self.settings, self._learning, self._rooms, self._trained = settings, learning, rooms, trained
         self._places: dict[bytes, tuple[PPO, Iterator[Iteration]]] = {}
