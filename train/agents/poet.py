@@ -105,13 +105,14 @@ class POET:
         """Of the agents that live, the one that does best in `challenge`, and its score there."""
         return self._best(challenge, [pair.agent for pair in self.pairs])
 
-    def solver(self, challenge: Challenge, nearest: int = 8) -> tuple[Any, float]:
-        """As `best`, of those too who solved the challenges most like this one, whether they live or not."""
+    def solver(self, challenge: Challenge, nearest: int = 4, rounds: int = 4) -> tuple[Any, float]:
+        """As `best`, of those too who solved the challenges most like this one, and with so many judgements of each."""
         like = sorted(self.solved.values(), key=lambda found: float(np.linalg.norm(found[0] - challenge)))[:nearest]
-        return self._best(challenge, [pair.agent for pair in self.pairs] + [agent for _, agent in like])
+        return self._best(challenge, [pair.agent for pair in self.pairs] + [agent for _, agent in like], rounds)
 
-    def _best(self, challenge: Challenge, agents: list[Any]) -> tuple[Any, float]:
-        agent = agents[int(self.trainer.scores(challenge, agents, self._seed()).argmax())]
+    def _best(self, challenge: Challenge, agents: list[Any], rounds: int = 1) -> tuple[Any, float]:
+        scores = sum(self.trainer.scores(challenge, agents, self._seed()) for _ in range(rounds))
+        agent = agents[int(np.argmax(scores))]
         return agent, self._score(challenge, agent)  # on another seed: the one that chose it flatters
 
     def _seed(self) -> int:
