@@ -200,8 +200,9 @@ The interval is of the rooms of all seeds together. Tree search is asked for 10 
 alone; `follow` and `wander` for a lower bound of 0.88; `approach` and `light` are measured against the hand-written
 policies on [a page of their own](benchmarks-learned.md). `dock`, whose lamp stands in another room and pays only when
 it is reached, is asked for a way that solves it where plain PPO does not. Next door plain PPO meets the lamp by luck on
-some seeds, and learns the way, and on others never does; two and four doors away it does not. A curriculum begins near
-the lamp; POET where nothing stands between, and plain PPO has as many steps as all its agents together, judging too.
+most seeds, and learns the way, and on others never does; two and four doors away there is seldom such luck. A
+curriculum begins near the lamp; POET where nothing stands between. Beside POET plain PPO has the hardest rooms alone,
+and as many steps as all POET's agents together with their judging.
 
 {together(before, chr(10).join(lines))}
 """

@@ -31,7 +31,7 @@ def make_dock_room(
 
     Args:
         door_m: how wide the doors are; boxes: how many stand in each of the rooms; walls: how many divide them; with
-            none all is one room, and the lamp may be seen from the start. None for what the level has.
+            none all is one room, where the robot starts near the lamp. None for what the level has.
 
     Raises:
         RobotError: none can be laid out.
