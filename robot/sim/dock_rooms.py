@@ -83,12 +83,12 @@ def _attempt(level: str, seed: int, doors: list[float], count: int, rng: np.rand
     if doors and len(starts):
         starts = starts[~sees(lamp, starts, corners)]
     away = np.hypot(*(starts - lamp).T)
-    starts = starts[away >= (2.0 if doors else 1.0)]
+    fit = away >= (2.0 if doors else 1.0)
+    starts, away = starts[fit], away[fit]
     if not len(starts):
         return None
-    if not doors:
-        starts = starts[[np.hypot(*(starts - lamp).T).argmin()]]
-    start = np.array([*starts[0], rng.uniform(-np.pi, np.pi)])
+    first = starts[0 if doors else away.argmin()]
+    start = np.array([*first, rng.uniform(-np.pi, np.pi)])
     heights = np.concatenate((np.full(len(wall), 1.1), rng.uniform(0.35, 1.1, len(boxes))))
     kinds = ("box",) * len(corners)
     room = Room(seed, level, size, corners, kinds, heights, lamp, start, decor=int(rng.integers(2**31)), task="dock")
